@@ -1,0 +1,36 @@
+"""What was behind it? Arrays in, arrays out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from inpaint.base import Image, Inpainter, Mask
+
+# Name -> "module:Class", imported when it is asked for: a name costs no framework.
+INPAINTERS: dict[str, str] = {
+    "auto": "inpaint.auto:AutoInpainter",
+    "pconv": "inpaint.pconv:PConvInpainter",
+    "telea": "inpaint.opencv:TeleaInpainter",
+    "navier_stokes": "inpaint.opencv:NavierStokesInpainter",
+}
+
+
+def load_inpainter(name: str = "auto", **options: Any) -> Inpainter:
+    """The inpainter of that name, ready to use.
+
+    name: a key of INPAINTERS, or "pconv:WEIGHTS" where WEIGHTS is a name of weights.WEIGHTS or a file.
+    options: what the class's constructor takes; an unknown one is a TypeError.
+    Raises ValueError for an unknown name, weights.WeightsError where a model's file cannot be had.
+    """
+    name, _, model = name.partition(":")
+    if name not in INPAINTERS:
+        raise ValueError(f"no inpainter is called {name!r}: choose one of {', '.join(INPAINTERS)}")
+    if model:
+        options["weights"] = model
+    module, cls = INPAINTERS[name].split(":")
+    inpainter: Inpainter = getattr(import_module(module), cls)(**options)
+    return inpainter
+
+
+__all__ = ["INPAINTERS", "Image", "Inpainter", "Mask", "load_inpainter"]

@@ -1,0 +1,46 @@
+"""What is under the click? Arrays in, masks out."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from segment.base import Click, Image, InstanceSegmenter, Mask, NoObjectError, Segmenter, Selection
+
+# Name -> "module:Class", imported when it is asked for: a name costs no framework.
+SEGMENTERS: dict[str, str] = {
+    "auto": "segment.auto:AutoSegmenter",
+    "mask_rcnn": "segment.mask_rcnn:MaskRCNNSegmenter",
+    "grabcut": "segment.classical:GrabCutSegmenter",
+    "otsu_watershed": "segment.classical:OtsuWatershedSegmenter",
+}
+
+
+def load_segmenter(name: str = "auto", **options: Any) -> Segmenter:
+    """The segmenter of that name, ready to use.
+
+    name: a key of SEGMENTERS, or "mask_rcnn:MODEL" where MODEL is an mmdet config name.
+    options: what the class's constructor takes; an unknown one is a TypeError.
+    Raises ValueError for an unknown name, weights.WeightsError where a model's file cannot be had.
+    """
+    name, _, model = name.partition(":")
+    if name not in SEGMENTERS:
+        raise ValueError(f"no segmenter is called {name!r}: choose one of {', '.join(SEGMENTERS)}")
+    if model:
+        options["model"] = model
+    module, cls = SEGMENTERS[name].split(":")
+    segmenter: Segmenter = getattr(import_module(module), cls)(**options)
+    return segmenter
+
+
+__all__ = [
+    "SEGMENTERS",
+    "Click",
+    "Image",
+    "InstanceSegmenter",
+    "Mask",
+    "NoObjectError",
+    "Segmenter",
+    "Selection",
+    "load_segmenter",
+]

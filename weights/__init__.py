@@ -1,0 +1,106 @@
+"""Which weights exist, where they are, and how they get here. Knows files and checksums, no framework."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+BUNDLED_DIR = Path(__file__).with_name("files")
+
+
+class WeightsError(RuntimeError):
+    """A weight file is missing, damaged or not what it says. The message names the file and the fix."""
+
+
+@dataclass(frozen=True)
+class WeightSpec:
+    """One weight file: what it is, where it comes from, how to know that it is whole."""
+
+    name: str
+    kind: str  # "inpainter" or "segmenter"
+    file: str  # the file's name, below BUNDLED_DIR or the cache folder
+    sha256: str  # hex: the whole digest, or the first 8 or more digits where only those are published
+    size_mib: float
+    license: str
+    trained_on: str
+    metric: str  # measured figure and on what, or the published one
+    url: str | None = None  # None: bundled in this repository
+
+
+# The public checkpoints of mmdet are not listed here: mmdet's own metafiles name them (segment/checkpoints.py).
+WEIGHTS: dict[str, WeightSpec] = {
+    spec.name: spec
+    for spec in (
+        WeightSpec(
+            name="pconv-places2-256",
+            kind="inpainter",
+            file="pconv_256x256_stage2_4x2_places_20200619-1ffed0e8.pth",
+            sha256="1ffed0e8",
+            size_mib=134.0,
+            license="Apache-2.0 (MMagic); trained on Places2, whose terms are for research",
+            trained_on="Places365-Challenge, 256 px",
+            metric="published: PSNR 22.762, SSIM 0.801 on Places365-val, holes 0.15-0.65",
+            url="https://download.openmmlab.com/mmediting/inpainting/pconv/"
+            "pconv_256x256_stage2_4x2_places_20200619-1ffed0e8.pth",
+        ),
+    )
+}
+
+
+def cache_dir() -> Path:
+    """Where downloaded weights are kept: $CLICKAWAY_WEIGHTS, else clickaway/weights in the user's cache folder."""
+    if folder := os.environ.get("CLICKAWAY_WEIGHTS"):
+        return Path(folder).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "clickaway" / "weights"
+
+
+def locate(spec: WeightSpec) -> Path | None:
+    """The file of that spec on this machine, or None. Nothing is downloaded and nothing is read."""
+    path = (BUNDLED_DIR if spec.url is None else cache_dir()) / spec.file
+    return path if path.is_file() else None
+
+
+def check_sha256(path: Path, sha256: str) -> None:
+    """Raises WeightsError unless the file's digest begins with sha256 (hex, 8 digits or more)."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if len(sha256) < 8 or not digest.startswith(sha256.lower()):
+        raise WeightsError(
+            f"{path} is damaged or another file: its sha256 begins {digest[: max(8, len(sha256))]}, "
+            f"expected {sha256}; delete it and fetch it again"
+        )
+
+
+def fetch(spec: WeightSpec, *, offline: bool | None = None) -> Path:
+    """The checked file of that spec, downloaded first if it is not here yet.
+
+    offline: True never opens a connection; None asks the environment (CLICKAWAY_OFFLINE).
+    Raises WeightsError if the file is not here and cannot be had, or is not what it should be.
+    """
+    path = locate(spec)
+    if path is None:
+        if spec.url is None:
+            raise WeightsError(
+                f"{BUNDLED_DIR / spec.file} is missing: it ships with Clickaway, install it again"
+            )
+        from weights.download import download  # requests is not needed where the file is already here
+
+        path = download(spec.url, cache_dir() / spec.file, sha256=spec.sha256, offline=offline)
+    else:
+        check_sha256(path, spec.sha256)
+    return path
+
+
+__all__ = [
+    "BUNDLED_DIR",
+    "WEIGHTS",
+    "WeightSpec",
+    "WeightsError",
+    "cache_dir",
+    "check_sha256",
+    "fetch",
+    "locate",
+]

@@ -1,0 +1,73 @@
+"""The format of the weights that this project trains and ships: one .npz, no pickles, nothing that runs.
+
+A bundle holds one array a variable, under the variable's path in the net ("enc1/conv/kernel"), stored as float16,
+and under the key "config" a JSON text: everything that the net's builder needs.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weights import WeightsError
+
+_CONFIG = "config"
+
+
+def write_bundle(path: Path, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Writes a bundle whole or not at all. Floating-point arrays become float16.
+
+    The same content gives the same bytes, so that a bundle's sha256 can be reproduced.
+    Raises ValueError if a value is not finite in float16.
+    """
+    narrow = {}
+    for name, array in arrays.items():
+        half = (
+            np.asarray(array).astype(np.float16)
+            if np.issubdtype(array.dtype, np.floating)
+            else np.asarray(array)
+        )
+        if not np.isfinite(half).all():
+            raise ValueError(f"{name} holds values that float16 cannot: a bundle of it would be broken")
+        narrow[name] = half
+    narrow[_CONFIG] = np.array(json.dumps(dict(config), sort_keys=True))
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted(narrow):
+                buffer = io.BytesIO()
+                np.lib.format.write_array(buffer, narrow[name], allow_pickle=False)
+                # A ZipInfo without a date is 1980-01-01: np.savez would stamp the time and change the bytes.
+                entry = zipfile.ZipInfo(f"{name}.npy")
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(entry, buffer.getvalue())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_bundle(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The config and the arrays (floating-point ones as float32) of a bundle.
+
+    Raises WeightsError if the file is no bundle or is damaged. Nothing in the file is ever run.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        config = json.loads(str(arrays.pop(_CONFIG)))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise WeightsError(
+            f"{path} is not a whole Clickaway bundle ({error}): fetch or export it again"
+        ) from error
+    return config, {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array
+        for name, array in arrays.items()
+    }
