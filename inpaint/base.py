@@ -30,13 +30,9 @@ def check_hole(image: Image, hole: Mask) -> None:
         raise ValueError(f"image must be (H, W, 3) uint8 RGB, got {got}: convert it first")
     if not isinstance(hole, np.ndarray) or hole.dtype != np.bool_ or hole.ndim != 2:
         got = f"{getattr(hole, 'shape', type(hole).__name__)} {getattr(hole, 'dtype', '')}".strip()
-        raise ValueError(
-            f"hole must be (H, W) bool with True = fill, got {got}: compare it with a threshold first"
-        )
+        raise ValueError(f"hole must be (H, W) bool with True = fill, got {got}: compare it with a threshold first")
     if hole.shape != image.shape[:2]:
         swapped = ": were height and width swapped?" if hole.shape == image.shape[1::-1] else ""
         raise ValueError(f"hole is {hole.shape} but image is {image.shape}{swapped}")
     if hole.all():
-        raise ValueError(
-            "the hole is the whole photo: nothing is left to fill it from; make the mask smaller"
-        )
+        raise ValueError("the hole is the whole photo: nothing is left to fill it from; make the mask smaller")

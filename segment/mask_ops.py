@@ -29,9 +29,7 @@ def grow(mask: Mask, radius_px: int) -> Mask:
     x0, y0, x1, y1 = box_xyxy(mask)
     rows = slice(max(0, y0 - radius_px), min(height, y1 + radius_px))
     columns = slice(max(0, x0 - radius_px), min(width, x1 + radius_px))
-    distance = cv2.distanceTransform(
-        (~mask[rows, columns]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-    )
+    distance = cv2.distanceTransform((~mask[rows, columns]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     grown = mask.copy()
     grown[rows, columns] = distance <= radius_px
     return grown
@@ -83,9 +81,7 @@ def box_mask(box_xyxy: tuple[int, int, int, int], image_hw: tuple[int, int]) -> 
     mask[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = True
     if not mask.any():
         height, width = image_hw
-        raise ValueError(
-            f"box {x0},{y0},{x1},{y1} covers nothing of the {width}x{height} photo: x0 < x1 and y0 < y1"
-        )
+        raise ValueError(f"box {x0},{y0},{x1},{y1} covers nothing of the {width}x{height} photo: x0 < x1 and y0 < y1")
     return mask
 
 

@@ -83,9 +83,7 @@ def fetch(spec: WeightSpec, *, offline: bool | None = None) -> Path:
     path = locate(spec)
     if path is None:
         if spec.url is None:
-            raise WeightsError(
-                f"{BUNDLED_DIR / spec.file} is missing: it ships with Clickaway, install it again"
-            )
+            raise WeightsError(f"{BUNDLED_DIR / spec.file} is missing: it ships with Clickaway, install it again")
         from weights.download import download  # requests is not needed where the file is already here
 
         path = download(spec.url, cache_dir() / spec.file, sha256=spec.sha256, offline=offline)

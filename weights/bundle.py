@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,11 +29,7 @@ def write_bundle(path: Path, config: Mapping[str, Any], arrays: Mapping[str, NDA
     """
     narrow = {}
     for name, array in arrays.items():
-        half = (
-            np.asarray(array).astype(np.float16)
-            if np.issubdtype(array.dtype, np.floating)
-            else np.asarray(array)
-        )
+        half = np.asarray(array).astype(np.float16) if np.issubdtype(array.dtype, np.floating) else np.asarray(array)
         if not np.isfinite(half).all():
             raise ValueError(f"{name} holds values that float16 cannot: a bundle of it would be broken")
         narrow[name] = half
@@ -49,7 +44,7 @@ def write_bundle(path: Path, config: Mapping[str, Any], arrays: Mapping[str, NDA
                 entry = zipfile.ZipInfo(f"{name}.npy")
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(entry, buffer.getvalue())
-        os.replace(partial, path)
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -64,10 +59,7 @@ def read_bundle(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
             arrays = {name: archive[name] for name in archive.files}
         config = json.loads(str(arrays.pop(_CONFIG)))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise WeightsError(
-            f"{path} is not a whole Clickaway bundle ({error}): fetch or export it again"
-        ) from error
+        raise WeightsError(f"{path} is not a whole Clickaway bundle ({error}): fetch or export it again") from error
     return config, {
-        name: array.astype(np.float32) if array.dtype == np.float16 else array
-        for name, array in arrays.items()
+        name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()
     }
