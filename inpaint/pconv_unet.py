@@ -1,0 +1,184 @@
+"""The U-Net of partial convolutions (Liu et al. 2018, section 3.2 and the network table of the supplement).
+
+Images are float RGB in -1..1 and validity is 1 where known, 0 where not: (B, H, W, 3) and (B, H, W, 1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from inpaint.partial_conv import PartialConv2D
+from inpaint.pull_push import PullPush
+from weights import WeightsError
+from weights.bundle import read_bundle, write_bundle
+
+ARCHITECTURE = "pconv_unet"
+BN_EPSILON = 1e-5  # PyTorch's, which the published weights were trained with
+LEAKY_SLOPE = 0.2
+_ENCODER_KERNELS = {1: 7, 2: 5, 3: 5}  # 3 from level 4 on
+
+
+@dataclass(frozen=True)
+class PConvUNetConfig:
+    """Everything that decides which variables the net has and what it computes with them."""
+
+    levels: int = 8  # halvings: 8 for 512 pixels and 7 for 256, as published; sizes must be multiples of 2**levels
+    width: int = 64  # filters of the first level, doubling to 8 * width; 64 as published
+    pull_push_base: bool = False  # predict what is missing from a pull-push fill instead of the picture itself
+    head_width: int = 0  # filters of one more full-size layer before the output; 0 as published
+    bn_momentum: float = 0.9  # share of the old moving average kept at each step (PyTorch's 0.1 is the new share)
+
+    def __post_init__(self) -> None:
+        if self.levels < 1 or self.width < 1 or self.head_width < 0:
+            raise ValueError(f"levels and width must be 1 or more and head_width 0 or more: {self}")
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of the photo must be multiples of this."""
+        return 2**self.levels
+
+    def encoder_filters(self, level: int) -> int:
+        return self.width * min(2 ** (level - 1), 8)
+
+
+PUBLISHED_512 = PConvUNetConfig(levels=8)
+PUBLISHED_256 = PConvUNetConfig(levels=7)
+
+
+def build_pconv_unet(config: PConvUNetConfig = PUBLISHED_512, *, dtype: str | None = None) -> keras.Model:
+    """The net: `model([image, valid])` gives its prediction of the whole photo, (B, H, W, 3) float32 around -1..1.
+
+    image: (B, H, W, 3) float RGB in -1..1; what it holds where valid is 0 is never looked at.
+    valid: (B, H, W, 1) float, 1 where known, 0 where to be filled. H and W: multiples of config.multiple.
+    dtype: a Keras dtype policy such as "mixed_bfloat16"; None is the global one. The output is float32 in any case.
+
+    The composite (known pixels from the photo, the others from the prediction) is made outside. Layers are called
+    encN, encN_bn, ..., decN, decN_bn, N counted from the photo's size down, and so are the variables of a bundle.
+    """
+    image = keras.Input((None, None, 3), name="image")
+    valid = keras.Input((None, None, 1), name="valid")
+    skips = [(image, valid)]
+    for level in range(1, config.levels + 1):
+        kernel_size, filters = _ENCODER_KERNELS.get(level, 3), config.encoder_filters(level)
+        conv = PartialConv2D(
+            filters, kernel_size, strides=2, use_bias=level == 1, name=f"enc{level}", dtype=dtype
+        )  # batch norm brings its own bias
+        x, known = conv(*skips[-1])
+        if level > 1:
+            x = _batch_norm(config, f"enc{level}_bn", dtype)(x)
+        skips.append((layers.ReLU(name=f"enc{level}_relu", dtype=dtype)(x), known))
+
+    x, known = skips.pop()
+    for level in range(config.levels, 0, -1):
+        skip, skip_known = skips.pop()
+        last = level == 1
+        filters = config.encoder_filters(level - 1) if not last else config.head_width
+        if last and not filters:
+            x, known = _output(config, upsample_first=True, dtype=dtype)([x, skip], [known, skip_known])
+            break
+        x, known = PartialConv2D(filters, 3, use_bias=False, upsample_first=True, name=f"dec{level}", dtype=dtype)(
+            [x, skip], [known, skip_known]
+        )
+        x = _batch_norm(config, f"dec{level}_bn", dtype)(x)
+        x = layers.LeakyReLU(LEAKY_SLOPE, name=f"dec{level}_lrelu", dtype=dtype)(x)
+    if config.head_width:
+        x, known = _output(config, upsample_first=False, dtype=dtype)([x], [known])
+
+    prediction = layers.Activation("linear", name="prediction", dtype="float32")(x)
+    if config.pull_push_base:
+        base = PullPush(name="base")(image, valid)
+        prediction = layers.Add(name="base_plus_prediction", dtype="float32")([base, prediction])
+    return keras.Model([image, valid], prediction, name=ARCHITECTURE)
+
+
+def _output(config: PConvUNetConfig, *, upsample_first: bool, dtype: str | None) -> PartialConv2D:
+    """The last layer: three channels, neither batch norm nor activation; over a base it starts at zero."""
+    return PartialConv2D(
+        3,
+        3,
+        upsample_first=upsample_first,
+        kernel_initializer="zeros" if config.pull_push_base else "he_normal",
+        name="head" if config.head_width else "dec1",
+        dtype=dtype,
+    )
+
+
+def _batch_norm(config: PConvUNetConfig, name: str, dtype: str | None) -> keras.layers.Layer:
+    return layers.BatchNormalization(epsilon=BN_EPSILON, momentum=config.bn_momentum, name=name, dtype=dtype)
+
+
+def freeze_encoder_bn(model: keras.Model, *, frozen: bool = True) -> None:
+    """Freezes (or thaws) the batch norm of the encoder, and only there: Liu et al. 2018, section 4.2, second phase.
+
+    A frozen layer uses its moving averages even when the net is called with training=True, does not change them, and
+    its scale and shift leave model.trainable_variables: build the optimizer and compile the training step afterwards.
+    """
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization) and layer.name.startswith("enc"):
+            layer.trainable = not frozen
+
+
+def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """Every variable that belongs into a weight file, as "enc2_bn/gamma": the same names on every backend."""
+    return {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
+
+
+def write_pconv(
+    path: str | Path, model: keras.Model, config: PConvUNetConfig, extra: dict[str, Any] | None = None
+) -> None:
+    """Writes the net as a bundle (weights.bundle): its variables, its config, and extra, plain data such as the steps.
+
+    Raises ValueError if the model is not one that build_pconv_unet(config) makes, or holds values beyond float16.
+    """
+    arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in named_variables(model).items()}
+    expected = {name: v.shape for name, v in named_variables(build_pconv_unet(config, dtype="float32")).items()}
+    if {name: array.shape for name, array in arrays.items()} != expected:
+        raise ValueError(f"the model's variables are not those of {config}: give the config it was built with")
+    write_bundle(Path(path), {"architecture": ARCHITECTURE, "net": asdict(config), "extra": dict(extra or {})}, arrays)
+
+
+def read_config(path: str | Path) -> tuple[PConvUNetConfig, dict[str, Any]]:
+    """The net's config and the extra data of a bundle. Raises WeightsError as read_pconv does."""
+    return _parse(Path(path), read_bundle(Path(path))[0])
+
+
+def read_pconv(path: str | Path, *, dtype: str | None = None) -> keras.Model:
+    """The net of a bundle, with its weights.
+
+    dtype: as for build_pconv_unet.
+    Raises WeightsError if the file is damaged, is a bundle of another net, or does not fit its own config.
+    """
+    path = Path(path)
+    raw, arrays = read_bundle(path)
+    config, _ = _parse(path, raw)
+    model = build_pconv_unet(config, dtype=dtype)
+    set_variables(model, arrays, source=str(path))
+    return model
+
+
+def set_variables(model: keras.Model, arrays: dict[str, np.ndarray], *, source: str) -> None:
+    """Gives every variable of the model its array, by name. Raises WeightsError unless they match one to one."""
+    variables = named_variables(model)
+    if missing := sorted(variables.keys() ^ arrays.keys()):
+        raise WeightsError(f"{source} does not fit the net: {missing[0]} and {len(missing) - 1} others do not match")
+    for name, variable in variables.items():
+        if tuple(variable.shape) != arrays[name].shape:
+            raise WeightsError(
+                f"{source} does not fit the net: {name} is {arrays[name].shape}, expected {tuple(variable.shape)}"
+            )
+        variable.assign(arrays[name])
+
+
+def _parse(path: Path, raw: dict[str, Any]) -> tuple[PConvUNetConfig, dict[str, Any]]:
+    if raw.get("architecture") != ARCHITECTURE:
+        raise WeightsError(f"{path} is a bundle of {raw.get('architecture')!r}, not of {ARCHITECTURE!r}")
+    try:
+        return PConvUNetConfig(**raw["net"]), raw.get("extra", {})
+    except (TypeError, KeyError, ValueError) as error:
+        raise WeightsError(f"{path} was written by another version of Clickaway ({error})") from error

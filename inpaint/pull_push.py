@@ -1,0 +1,82 @@
+"""Pull-push fill: known colours averaged down a pyramid until nothing is unknown, then spread back up.
+
+Gortler et al., "The Lumigraph", 1996, section 3.4.2. It is partial convolution with a fixed kernel: smooth, right in
+colour, without texture, and the place from which a net need only learn what is missing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="clickaway")
+class PullPush(keras.layers.Layer):
+    """The image with its holes filled smoothly from what is known around them. Nothing is learned.
+
+    Called as `layer(image, valid)`: image (B, H, W, C) in any range, valid (B, H, W, 1), 1 where known, 0 where not.
+    Returns (B, H, W, C) float32: the image where valid, the fill elsewhere; zero everywhere if nothing is known.
+
+    levels: halvings. What is unknown even then (a hole of more than 2**levels pixels) gets the mean known colour.
+    """
+
+    def __init__(self, levels: int = 10, *, dtype: Any = "float32", **layer_options: Any):
+        super().__init__(dtype=dtype, **layer_options)
+        if levels < 0:
+            raise ValueError(f"levels must be 0 or more, got {levels}")
+        self.levels = levels
+
+    def build(self, image_shape: Any, valid_shape: Any) -> None:
+        pass  # nothing to learn
+
+    def call(self, image: Any, valid: Any) -> Any:
+        image = image * valid
+        pyramid = [(image, valid)]
+        for _ in range(self.levels):
+            total, weight = (_halve(x) for x in pyramid[-1])
+            known = ops.cast(weight > 0, weight.dtype)
+            pyramid.append((total / ops.where(weight > 0, weight, 1.0), known))
+
+        colour, known = pyramid[-1]
+        count = ops.sum(known, axis=(1, 2), keepdims=True)
+        mean = ops.sum(colour * known, axis=(1, 2), keepdims=True) / ops.maximum(count, 1.0)
+        filled = colour + mean * (1.0 - known)
+        for colour, known in reversed(pyramid[:-1]):
+            shape = ops.shape(colour)
+            # Odd sizes: the last row or column of the coarser level stood for one row or column only.
+            finer = bilinear_2x(filled)[:, : shape[1], : shape[2]]
+            filled = colour + finer * (1.0 - known)
+        return filled
+
+    def compute_output_shape(self, image_shape: Any, valid_shape: Any) -> Any:
+        return image_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "levels": self.levels}
+
+
+def _halve(x: Any) -> Any:
+    """Means over 2x2 pixels, the border repeated at odd sizes by none: sums and weights shrink alike."""
+    return ops.average_pool(x, 2, strides=2, padding="same", data_format="channels_last")
+
+
+def bilinear_2x(x: Any) -> Any:
+    """(B, H, W, C) at twice the height and width; pixel centres as in every image library, borders repeated.
+
+    Written out because resize differs between backends in what it takes as a size and where it puts the centres.
+    """
+    return _bilinear_2x_axis(_bilinear_2x_axis(x, 1), 2)
+
+
+def _bilinear_2x_axis(x: Any, axis: int) -> Any:
+    def cut(start: int | None, stop: int | None) -> Any:
+        return x[:, start:stop] if axis == 1 else x[:, :, start:stop]
+
+    before = ops.concatenate([cut(None, 1), cut(None, -1)], axis=axis)
+    after = ops.concatenate([cut(1, None), cut(-1, None)], axis=axis)
+    pairs = ops.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=axis + 1)
+    batch, height, width, channels = ops.shape(x)
+    size = (batch, 2 * height, width, channels) if axis == 1 else (batch, height, 2 * width, channels)
+    return ops.reshape(pairs, size)
