@@ -1,0 +1,1 @@
+"""PConv's trainer: a folder of photos in; weights, panels and tables out."""

@@ -1,0 +1,59 @@
+"""`python -m train_pconv --images DIR --out RUN`: trains the partial-convolution net on a folder of photos."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from train_pconv.config import PRESETS, add_arguments, read_config, with_values
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line. Returns the exit status: 0, or 1 after one line that says what is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m train_pconv", description=__doc__)
+    parser.add_argument("--preset", choices=tuple(PRESETS), help="values to start from; the other options change them")
+    parser.add_argument("--config", metavar="FILE", help="a config.json to start from instead")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
+    add_arguments(parser)
+    given = vars(parser.parse_args(arguments))
+    preset, file, resume = given.pop("preset"), given.pop("config"), given.pop("resume")
+    try:
+        if resume and "out" in given and (Path(given["out"]) / "config.json").is_file() and not file:
+            file = str(Path(given["out"]) / "config.json")
+        start = read_config(Path(file)) if file else PRESETS[preset or "paper"]
+        config = with_values(start, given)
+        config.check()
+    except (ValueError, OSError) as error:
+        return _fail(error)
+
+    from train_pconv.checkpoint import CheckpointError  # Keras and its backend load here: --help answers at once
+    from train_pconv.fit import Run, TrainingStopped
+    from weights import WeightsError
+
+    try:
+        run = Run(config, resume=resume)
+    except (ValueError, OSError, CheckpointError, WeightsError) as error:
+        return _fail(error)
+
+    def stop(*_: object) -> None:
+        run.stop_requested = True
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        run.run()
+    except TrainingStopped as error:
+        return _fail(error)
+    return 0
+
+
+def _fail(error: Exception) -> int:
+    print(f"train_pconv: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
