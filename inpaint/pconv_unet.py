@@ -130,11 +130,18 @@ def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def write_pconv(
-    path: str | Path, model: keras.Model, config: PConvUNetConfig, extra: dict[str, Any] | None = None
+    path: str | Path,
+    model: keras.Model,
+    config: PConvUNetConfig,
+    extra: dict[str, Any] | None = None,
+    *,
+    float16: bool = True,
 ) -> None:
     """Writes the net as a bundle (weights.bundle): its variables, its config, and extra, plain data such as the steps.
 
-    Raises ValueError if the model is not one that build_pconv_unet(config) makes, or holds values beyond float16.
+    extra["max_size_px"], where it is given, is the largest crop that the net should be asked to fill.
+    float16: False keeps float32, for weights that were not made here and must not change.
+    Raises ValueError if the model is not one that build_pconv_unet(config) makes, or holds values beyond the type.
     """
     arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in named_variables(model).items()}
     expected = {name: v.shape for name, v in named_variables(build_pconv_unet(config, dtype="float32")).items()}

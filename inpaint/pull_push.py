@@ -58,7 +58,7 @@ class PullPush(keras.layers.Layer):
 
 
 def _halve(x: Any) -> Any:
-    """Means over 2x2 pixels, the border repeated at odd sizes by none: sums and weights shrink alike."""
+    """Means over 2x2 pixels; what the border's odd row counts for cancels, since colours and weights shrink alike."""
     return ops.average_pool(x, 2, strides=2, padding="same", data_format="channels_last")
 
 

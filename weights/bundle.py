@@ -21,25 +21,28 @@ from weights import WeightsError
 _CONFIG = "config"
 
 
-def write_bundle(path: Path, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Writes a bundle whole or not at all. Floating-point arrays become float16.
+def write_bundle(
+    path: Path, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], *, float16: bool = True
+) -> None:
+    """Writes a bundle whole or not at all. Floating-point arrays become float16, or float32 if float16 is False.
 
     The same content gives the same bytes, so that a bundle's sha256 can be reproduced.
-    Raises ValueError if a value is not finite in float16.
+    Raises ValueError if a value is not finite in that type.
     """
-    narrow = {}
+    floating = np.float16 if float16 else np.float32
+    kept = {}
     for name, array in arrays.items():
-        half = np.asarray(array).astype(np.float16) if np.issubdtype(array.dtype, np.floating) else np.asarray(array)
-        if not np.isfinite(half).all():
-            raise ValueError(f"{name} holds values that float16 cannot: a bundle of it would be broken")
-        narrow[name] = half
-    narrow[_CONFIG] = np.array(json.dumps(dict(config), sort_keys=True))
+        stored = np.asarray(array).astype(floating) if np.issubdtype(array.dtype, np.floating) else np.asarray(array)
+        if not np.isfinite(stored).all():
+            raise ValueError(f"{name} holds values that {np.dtype(floating)} cannot: a bundle of it would be broken")
+        kept[name] = stored
+    kept[_CONFIG] = np.array(json.dumps(dict(config), sort_keys=True))
     partial = path.with_name(path.name + ".partial")
     try:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in sorted(narrow):
+            for name in sorted(kept):
                 buffer = io.BytesIO()
-                np.lib.format.write_array(buffer, narrow[name], allow_pickle=False)
+                np.lib.format.write_array(buffer, kept[name], allow_pickle=False)
                 # A ZipInfo without a date is 1980-01-01: np.savez would stamp the time and change the bytes.
                 entry = zipfile.ZipInfo(f"{name}.npy")
                 entry.compress_type = zipfile.ZIP_DEFLATED
