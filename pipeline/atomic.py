@@ -1,0 +1,55 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
+    """Writes the file in one step: whoever looks sees the old state or the whole new file, after a crash too.
+
+    The data goes to a file beside it first, onto the disk, and then takes the name. Its permissions are those of any
+    new file (0666 less the umask); a link is followed, so that it stays a link.
+    Raises FileExistsError if there is a file of that name and overwrite is False, OSError where it cannot be written.
+    """
+    path = path.resolve()
+    # Hidden, and without the photo's extension: a listing of the folder does not take it for a photo.
+    partial = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if overwrite:
+            partial.replace(path)
+        else:
+            _link_new(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _link_new(partial: Path, path: Path) -> None:
+    """Gives the file its name only if nobody has it: a rename would silently take it from another process's file."""
+    try:
+        path.hardlink_to(partial)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links, such as FAT
+        if path.exists():
+            raise FileExistsError(f"{path} exists already") from None
+        partial.rename(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Brings the new name onto the disk, where the system can do that for a folder."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
