@@ -1,0 +1,159 @@
+"""The partial-convolution net as an inpainter: weights, precision, batching, sizes.
+
+Outside this file a hole is True where to fill; inside, the net's validity is 1 where known: they flip here, only here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from inpaint.auto import bundled_inpainter
+from inpaint.base import Image, Mask, check_hole
+from inpaint.pconv_unet import PConvUNetConfig, read_config, read_pconv
+from weights import WEIGHTS, WeightsError, check_sha256, fetch
+
+PUBLIC_WEIGHTS = "pconv-places2-256"
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # to Keras dtype policies
+_STEPS_AN_OCTAVE = 4  # net input sizes between n and 2n: few graphs to trace, at most a quarter of padding
+
+_log = logging.getLogger(__name__)
+
+
+class PConvInpainter:
+    """Fills holes with a partial-convolution net (Liu et al. 2018).
+
+    weights: a name of weights.WEIGHTS, a bundle (.npz) or a public checkpoint (.pth, converted once, the bundle kept
+        beside it). None: the net that ships with Clickaway, else the public one, downloaded.
+    precision: "float32" or "bfloat16", which is faster where the processor has it.
+    device: "cpu", "gpu" or "cuda", with or without a number as in "gpu:1"; None lets Keras choose.
+    batch_size: how many crops inpaint_many gives the net at once.
+    max_size_px: the largest crop it should be asked to fill; None: what the weights say, else twice the net's multiple.
+    offline: True never downloads; None asks the environment.
+
+    Raises weights.WeightsError if the weights cannot be had, ValueError for an unknown precision.
+    """
+
+    def __init__(
+        self,
+        *,
+        weights: str | Path | None = None,
+        precision: str = "float32",
+        device: str | None = None,
+        batch_size: int = 4,
+        max_size_px: int | None = None,
+        offline: bool | None = None,
+    ):
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+        if weights is None:
+            bundled = bundled_inpainter()
+            weights = bundled.name if bundled else PUBLIC_WEIGHTS
+        path = find_weights(weights, offline=offline)
+        self.name = f"pconv:{weights}"
+        self.batch_size = batch_size
+        self.config: PConvUNetConfig
+        self.config, extra = read_config(path)
+        self.max_size_px: int = max_size_px or extra.get("max_size_px") or 2 * self.config.multiple
+        self._device = device.replace("cuda", "gpu") if device else None
+        with keras.device(self._device):
+            self._net = read_pconv(path, dtype=PRECISIONS[precision])
+        # XLA compiles for seconds for every new size; JAX knows no other way.
+        self._net.compile(jit_compile=keras.backend.backend() == "jax")
+
+    def inpaint(self, image: Image, hole: Mask) -> Image:
+        """A new photo with the hole filled, equal to image wherever hole is False (see inpaint.base.Inpainter)."""
+        return self.inpaint_many([image], [hole])[0]
+
+    def inpaint_many(self, images: Sequence[Image], holes: Sequence[Mask]) -> list[Image]:
+        """The filled photos, in order: as inpaint on each, but those of one padded size share passes of the net."""
+        if len(images) != len(holes):
+            raise ValueError(f"got {len(images)} images but {len(holes)} holes: one hole for each image")
+        results: list[Image] = [image.copy() for image in images]
+        by_size = defaultdict(list)
+        for index, (image, hole) in enumerate(zip(images, holes, strict=True)):
+            check_hole(image, hole)
+            if hole.any():
+                by_size[tuple(_padded_size(n, self.config.multiple) for n in hole.shape)].append(index)
+        for size_hw, indices in by_size.items():
+            for start in range(0, len(indices), self.batch_size):
+                batch = indices[start : start + self.batch_size]
+                predictions = self._predict([images[i] for i in batch], [holes[i] for i in batch], size_hw)
+                for i, prediction in zip(batch, predictions, strict=True):
+                    fill = prediction[: holes[i].shape[0], : holes[i].shape[1]][holes[i]]
+                    results[i][holes[i]] = np.rint(np.clip((fill + 1) * 127.5, 0, 255)).astype(np.uint8)
+        return results
+
+    def _predict(self, images: Sequence[Image], holes: Sequence[Mask], size_hw: tuple[int, ...]) -> NDArray[np.float32]:
+        """The net's predictions of the padded photos: (N, *size_hw, 3) float32 around -1..1."""
+        # Reflection, not blank: at the border the net then sees a photo going on, as in training.
+        image = np.stack([_reflect(image, size_hw) for image in images]).astype(np.float32)
+        valid = 1 - np.stack([_reflect(hole.view(np.uint8), size_hw) for hole in holes]).astype(np.float32)
+        with keras.device(self._device):
+            prediction = self._net.predict_on_batch([image / 127.5 - 1, valid[..., None]])
+        return np.asarray(prediction, np.float32)
+
+
+def find_weights(weights: str | Path, *, offline: bool | None = None) -> Path:
+    """The bundle of those weights on this machine, downloaded and converted first where that is needed.
+
+    weights: a name of weights.WEIGHTS, a bundle, or a public PyTorch checkpoint.
+    Raises WeightsError if there is none and none can be had.
+    """
+    if spec := WEIGHTS.get(str(weights)):
+        if spec.kind != "inpainter":
+            raise WeightsError(f"{spec.name} are weights of a {spec.kind}, not of an inpainter")
+        path = fetch(spec, offline=offline)
+    else:
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            names = ", ".join(spec.name for spec in WEIGHTS.values() if spec.kind == "inpainter")
+            raise WeightsError(f"there are no weights {str(weights)!r}: give a file, or one of {names}")
+    return converted(path) if path.suffix in (".pth", ".pt") else path
+
+
+def converted(checkpoint: Path) -> Path:
+    """The bundle of a public PyTorch checkpoint, beside it under the same name; made if missing or of another file.
+
+    Raises WeightsError if the checkpoint is none, or nothing can be written beside it.
+    """
+    bundle = checkpoint.with_suffix(".npz")
+    if bundle.is_file():
+        try:
+            check_sha256(checkpoint, str(read_config(bundle)[1].get("converted_from_sha256", "")))
+            return bundle
+        except WeightsError as error:
+            _log.info("converting %s again: %s", checkpoint, error)
+    from inpaint.convert import convert  # brings torch in
+
+    try:
+        convert(checkpoint, bundle)
+    except OSError as error:
+        raise WeightsError(
+            f"{bundle} cannot be written ({error}): copy {checkpoint.name} to a folder where it can, "
+            f"or run `python -m inpaint.convert {checkpoint} OUT.npz` and give OUT.npz"
+        ) from error
+    return bundle
+
+
+def _padded_size(size_px: int, multiple: int) -> int:
+    """The next size that the net takes: a multiple, and one of a few for each doubling."""
+    octave = 1 << (size_px - 1).bit_length()  # the power of two at or above
+    step = max(multiple, octave // 2 // _STEPS_AN_OCTAVE)
+    return -(-size_px // step) * step
+
+
+def _reflect(pixels: NDArray[np.uint8], size_hw: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Pixels continued to the right and downwards by reflection (the border's own row is not repeated)."""
+    height, width = pixels.shape[:2]
+    below, right = size_hw[0] - height, size_hw[1] - width
+    return np.asarray(cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REFLECT_101), np.uint8)
