@@ -27,9 +27,11 @@ def write_bundle(
     """Writes a bundle whole or not at all. Floating-point arrays become float16, or float32 if float16 is False.
 
     The same content gives the same bytes, so that a bundle's sha256 can be reproduced.
-    Raises ValueError if a value is not finite in that type.
+    Raises ValueError if a value is not finite in that type, or an array is called "config".
     """
     floating = np.float16 if float16 else np.float32
+    if _CONFIG in arrays:
+        raise ValueError(f"an array cannot be called {_CONFIG!r}: the bundle's config is kept under that name")
     kept = {}
     for name, array in arrays.items():
         stored = np.asarray(array).astype(floating) if np.issubdtype(array.dtype, np.floating) else np.asarray(array)
@@ -61,8 +63,11 @@ def read_bundle(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         config = json.loads(str(arrays.pop(_CONFIG)))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} is not a whole Clickaway bundle ({error}): fetch or export it again") from error
+        if not isinstance(config, dict):
+            raise ValueError("its config is no table")
+    except Exception as error:  # a damaged file can fail anywhere in the readers, with any exception
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path} is not a whole Clickaway bundle ({reason}): fetch or export it again") from error
     return config, {
         name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()
     }

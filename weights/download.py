@@ -20,7 +20,7 @@ _REACH_SECONDS = 4.0  # for name look-up and connection together: whoever has no
 _STALL_SECONDS = 30.0  # a server that sends nothing for this long is given up
 _ATTEMPTS = 3  # in a row without a new byte
 _PAUSE_SECONDS = 1.0  # after the first attempt in vain; longer after the next
-_CHUNK = 1 << 18
+_CHUNK = 1 << 14  # less than this is lost when a connection is cut
 
 
 class _CutError(Exception):
@@ -213,7 +213,7 @@ def _in_short(error: Exception) -> str:
     """What went wrong, without the chain of libraries that passed it on."""
     import requests
 
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):  # a ConnectionError if it was within the body
         return f"the server sent nothing for {_STALL_SECONDS:.0f} s"
     if isinstance(error, requests.exceptions.SSLError):
         return "the server's certificate was not accepted"

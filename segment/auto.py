@@ -1,0 +1,152 @@
+"""The best of what is on this machine: a detector that knows classes, and a class-agnostic one for everything else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from segment import checkpoints, load_segmenter
+from segment.base import Click, Image, InstanceSegmenter, NoObjectError, Segmenter, Selection, check_clicks, check_image
+from weights import WeightsError
+
+FALLBACK = "grabcut"  # the segmenter (a name in segment.SEGMENTERS) for what the detector does not find
+
+
+@dataclass
+class AutoEncoding:
+    """The photo as the two segmenters see it; the second is only asked when the first finds nothing."""
+
+    image: Image
+    detected: Any | None  # the detector's encoding; None where there is no detector
+    fallback: Any | None = None  # filled in by the first click that needs it
+
+
+class AutoSegmenter:
+    """Mask R-CNN where its checkpoint is here and it finds something under the click, else the fallback.
+
+    Nothing is ever downloaded: what is not here is done without. Models are loaded when they are first needed.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = checkpoints.DEFAULT_MODEL,
+        checkpoint: str | Path | None = None,
+        *,
+        device: str = "auto",
+        score_threshold: float = 0.3,
+        input_size_px: int | None = None,
+    ):
+        """The options are MaskRCNNSegmenter's.
+
+        Raises ValueError for a model that mmdet does not know, WeightsError if a file was named that is not here.
+        """
+        self._options: dict[str, Any] = {
+            "model": model,
+            "checkpoint": checkpoint,
+            "device": device,
+            "score_threshold": score_threshold,
+            "input_size_px": input_size_px,
+            "offline": True,
+        }
+        self._lock = threading.Lock()  # visitors share the models: each is loaded once
+        self._detector: InstanceSegmenter | None = None
+        self._fallback: Segmenter | None = None
+        self._without = ""  # why there is no detector
+        try:
+            files = checkpoints.find(model, checkpoint)
+        except ImportError as error:
+            self._without = str(error)
+        else:
+            if not files.checkpoint.is_file():
+                self._without = f"its checkpoint {files.checkpoint} is not here: the segmenter mask_rcnn downloads it"
+
+    @property
+    def name(self) -> str:
+        """What this machine's auto is: "MODEL, grabcut where it finds nothing", or "grabcut"."""
+        return FALLBACK if self._without else f"{Path(self._options['model']).stem}, {FALLBACK} where it finds nothing"
+
+    @property
+    def description(self) -> str:
+        """The name, and why there is no detector where there is none."""
+        return f"{self.name} (without {self._options['model']}: {self._without})" if self._without else self.name
+
+    def encode(self, image: Image) -> AutoEncoding:
+        """What the detector finds; the fallback is put off. image: (H, W, 3) uint8 RGB, kept, not copied."""
+        check_image(image)
+        detector = self._load_detector()
+        return AutoEncoding(image, detector.encode(image) if detector else None)
+
+    def select(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
+        """The detector's selections if its first holds every positive click; the fallback's for the clicks it misses.
+
+        Fills in encoding.fallback the first time it is needed.
+        Raises NoObjectError if neither finds anything, ValueError if a click is outside the photo.
+        """
+        check_clicks(clicks, encoding.image.shape[:2])
+        if encoding.detected is None:
+            return self._select_fallback(encoding, clicks)
+        wanted = [click for click in clicks if click.positive]
+        unwanted = [click for click in clicks if not click.positive]
+        detected, missed = self._select_detected(encoding, clicks)
+        if detected and _hold(detected[0], wanted):
+            return detected
+        alone = {click: self._select_detected(encoding, [click, *unwanted])[0] for click in wanted}
+        held = [click for click in wanted if alone[click] and _hold(alone[click][0], [click])]
+        try:
+            if not held:
+                return [*self._select_fallback(encoding, clicks), *detected]
+            rest = [click for click in wanted if click not in held]
+            known = self._select_detected(encoding, [*held, *unwanted])[0][0]
+            return [
+                Selection(known.mask | other.mask, known.label, min(known.score, other.score))
+                for other in self._select_fallback(encoding, [*rest, *unwanted])
+            ]
+        except NoObjectError:
+            if detected:  # objects whose box holds the clicks: better than nothing
+                return detected
+            raise missed or NoObjectError("nothing was found under the clicks") from None
+
+    def instances(self, encoding: AutoEncoding) -> list[Selection]:
+        """All objects of the photo, highest score first. Raises WeightsError where no model here knows classes."""
+        detector = self._load_detector()
+        if detector is None or encoding.detected is None:
+            raise WeightsError(
+                f"no model on this machine knows classes: expected {self._options['model']}, but {self._without}"
+            )
+        return detector.instances(encoding.detected)
+
+    def _select_detected(
+        self, encoding: AutoEncoding, clicks: Sequence[Click]
+    ) -> tuple[list[Selection], NoObjectError | None]:
+        detector = self._load_detector()
+        try:
+            return (detector.select(encoding.detected, clicks) if detector else []), None
+        except NoObjectError as error:
+            return [], error
+
+    def _select_fallback(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
+        with self._lock:
+            if self._fallback is None:
+                self._fallback = load_segmenter(FALLBACK)
+        if encoding.fallback is None:
+            encoding.fallback = self._fallback.encode(encoding.image)
+        return self._fallback.select(encoding.fallback, clicks)
+
+    def _load_detector(self) -> InstanceSegmenter | None:
+        """The detector, loaded once; None where there is none."""
+        with self._lock:
+            if self._detector is None and not self._without:
+                try:
+                    from segment.mask_rcnn import MaskRCNNSegmenter
+
+                    self._detector = MaskRCNNSegmenter(**self._options)
+                except ImportError as error:  # mmdet is there but does not work: go on with what does
+                    self._without = str(error)
+            return self._detector
+
+
+def _hold(selection: Selection, clicks: Sequence[Click]) -> bool:
+    return all(selection.mask[click.y, click.x] for click in clicks)
