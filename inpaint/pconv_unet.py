@@ -147,7 +147,8 @@ def write_pconv(
     expected = {name: v.shape for name, v in named_variables(build_pconv_unet(config, dtype="float32")).items()}
     if {name: array.shape for name, array in arrays.items()} != expected:
         raise ValueError(f"the model's variables are not those of {config}: give the config it was built with")
-    write_bundle(Path(path), {"architecture": ARCHITECTURE, "net": asdict(config), "extra": dict(extra or {})}, arrays)
+    described = {"architecture": ARCHITECTURE, "net": asdict(config), "extra": dict(extra or {})}
+    write_bundle(Path(path), described, arrays, float16=float16)
 
 
 def read_config(path: str | Path) -> tuple[PConvUNetConfig, dict[str, Any]]:
