@@ -43,7 +43,7 @@ def _by_profile(image: Image.Image, icc: bytes | None, source: str, target: str)
     srgb = ImageCms.createProfile("sRGB")
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        profiles = (profile, srgb) if source == "CMYK" else (srgb, profile)
-        return ImageCms.profileToProfile(image, *profiles, outputMode=target)
+        first, second = (profile, srgb) if source == "CMYK" else (srgb, profile)
+        return ImageCms.profileToProfile(image, first, second, outputMode=target)
     except (ImageCms.PyCMSError, OSError):
         return None  # a profile that cannot be used is as good as none; its bytes are kept all the same

@@ -26,10 +26,14 @@ class Lifted:
     def laid_on(self, background: Pixels) -> Pixels:
         """A new array: the background with the object on it, at its old place. background: (H, W, 3)."""
         result = background.copy()
-        under = background[self.rows, self.columns].astype(np.float32)
-        opacity = self.opacity[..., np.newaxis]
-        result[self.rows, self.columns] = np.rint(under + opacity * (self.colors - under)).astype(background.dtype)
+        result[self.rows, self.columns] = blend(background[self.rows, self.columns], self.colors, self.opacity)
         return result
+
+
+def blend(under: Pixels, over: NDArray[Any], opacity: NDArray[np.float32]) -> Pixels:
+    """under where opacity is 0, over where it is 1. (h, w, 3), (h, w, 3), (h, w); of the dtype of under."""
+    below = under.astype(np.float32)
+    return np.rint(below + opacity[..., np.newaxis] * (over - below)).astype(under.dtype)
 
 
 def default_feather_px(image_hw: tuple[int, int]) -> float:
@@ -47,19 +51,29 @@ def lift(image: Pixels, mask: Mask, *, feather_px: float | None = None) -> Lifte
     (Knutsson and Westin 1993). Farther inside the photo's own colours stay, bit for bit.
     """
     feather_px = default_feather_px(mask.shape) if feather_px is None else feather_px
-    band_px = round(2 * feather_px) + 1
+    band_px = round(feather_px) + 1
     x0, y0, x1, y1 = mask_ops.box_xyxy(mask)
     margin = 4 * band_px
     rows = slice(max(0, y0 - margin), y1 + margin)
     columns = slice(max(0, x0 - margin), x1 + margin)
     inside, crop = mask[rows, columns], image[rows, columns].astype(np.float32)
-    opacity = mask_ops.feather(inside, feather_px)
+    opacity = _soft(inside, feather_px)
     sure = mask_ops.shrink(inside, band_px)
     behind = _from_neighbours(crop, sure, sigma_px=band_px)
     # 1 on the edge and outside, 0 where the band ends: no seam between estimated colours and the photo's own.
     depth = cv2.distanceTransform(_opened(inside), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
     share = np.clip((2 * band_px - depth) / band_px, 0, 1)[..., np.newaxis]
     return Lifted(rows, columns, opacity, crop + share * (behind - crop))
+
+
+def _soft(inside: Mask, feather_px: float) -> NDArray[np.float32]:
+    """(h, w) 0..1, one half at the mask's edge. Unlike a ramp over the distance it rounds the steps of the mask off."""
+    opacity = inside.astype(np.float32)
+    if feather_px == 0:
+        return opacity
+    blurred = cv2.GaussianBlur(opacity, (0, 0), feather_px, borderType=cv2.BORDER_REPLICATE)
+    # Steeper than the Gaussian's own edge, so that it is over after two widths: 1 and 0 must be reached.
+    return np.clip((blurred - 0.5) * 1.25 + 0.5, 0, 1, dtype=np.float32)
 
 
 def _opened(inside: Mask) -> NDArray[np.uint8]:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inpaint import Inpainter
-from pipeline.edges import lift
-from pipeline.photo import Pixels, to_depth, to_uint8
+from pipeline.edges import blend, lift
+from pipeline.photo import Alpha, Pixels, to_depth, to_uint8
 from segment import mask_ops
 from segment.base import Mask
 
@@ -145,6 +145,21 @@ def replace_background(
     """
     _check(image, mask, feather_px=feather_px, empty="nothing is selected, so nothing of the photo would be left")
     return lift(image, mask, feather_px=feather_px).laid_on(cover(background, mask.shape, image.dtype))
+
+
+def laid_on(colors: Pixels, alpha: Alpha, background: Pixels) -> Pixels:
+    """The colours over the background, as opaque as alpha says: a new array.
+
+    colors, background: (H, W, 3) of one dtype. alpha: (H, W) of that dtype, its largest value = opaque.
+    """
+    result = background.copy()
+    visible = alpha > 0
+    if visible.any():
+        x0, y0, x1, y1 = mask_ops.box_xyxy(visible)
+        window = np.s_[y0:y1, x0:x1]
+        opacity = alpha[window].astype(np.float32) / np.iinfo(alpha.dtype).max
+        result[window] = blend(background[window], colors[window], opacity)
+    return result
 
 
 def cover(background: Pixels | Color, image_hw: tuple[int, int], dtype: np.dtype[Any]) -> Pixels:

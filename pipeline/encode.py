@@ -11,16 +11,10 @@ from PIL import Image
 
 from pipeline import metadata, tiff
 from pipeline.color import color_space
+from pipeline.edit import laid_on
+from pipeline.formats import HOLDS_1_BIT, HOLDS_16_BIT, HOLDS_ALPHA, HOLDS_CMYK, HOLDS_GREY, HOLDS_METADATA, LOSSY
 from pipeline.palette import palette_image
 from pipeline.photo import Photo, PhotoError, to_uint8
-
-HOLDS_ALPHA = frozenset(("PNG", "WEBP", "TIFF", "GIF", "HEIF", "AVIF"))
-_HOLDS_16_BIT = frozenset(("PNG", "TIFF"))
-_HOLDS_GREY = frozenset(("JPEG", "PNG", "TIFF", "BMP"))
-_HOLDS_1_BIT = frozenset(("PNG", "TIFF", "BMP"))
-_HOLDS_CMYK = frozenset(("JPEG", "TIFF"))
-_HOLDS_METADATA = frozenset(("JPEG", "WEBP", "HEIF", "AVIF"))  # by Pillow; PNG and TIFF are done here
-_LOSSY = frozenset(("JPEG", "WEBP", "HEIF", "AVIF"))
 
 _NEW_JPEG_QUALITY = 92  # for a photo that was no JPEG before: hardly to be told from the original
 _NEW_QUALITY = {"WEBP": 90, "HEIF": 80, "AVIF": 80}
@@ -38,13 +32,13 @@ def encode(photo: Photo, format_name: str, *, quality: int | None = None) -> tup
     if quality is not None and not 1 <= quality <= 100:
         raise ValueError(f"quality must be 1..100, got {quality}")
     notes = []
-    if quality is not None and format_name not in _LOSSY:
+    if quality is not None and format_name not in LOSSY:
         notes.append(f"quality {quality} changes nothing: {format_name} files have no quality setting")
     if photo.alpha is not None and format_name not in HOLDS_ALPHA:
         photo, visible = _on_white(photo)
         if visible:
             notes.append(f"{format_name} has no transparency: the transparent parts became white")
-    if photo.pixels.dtype == np.uint16 and format_name not in _HOLDS_16_BIT:
+    if photo.pixels.dtype == np.uint16 and format_name not in HOLDS_16_BIT:
         notes.append(f"{format_name} has 8 bits a channel: the photo's 16 were rounded")
     try:
         return _encode(photo, format_name, quality), notes
@@ -54,7 +48,7 @@ def encode(photo: Photo, format_name: str, *, quality: int | None = None) -> tup
 
 
 def _encode(photo: Photo, format_name: str, quality: int | None) -> bytes:
-    if photo.pixels.dtype == np.uint16 and format_name in _HOLDS_16_BIT:
+    if photo.pixels.dtype == np.uint16 and format_name in HOLDS_16_BIT:
         return _encode_16_bit(photo, format_name)
     image = _image(photo, format_name)
     kept = photo.metadata
@@ -64,11 +58,11 @@ def _encode(photo: Photo, format_name: str, quality: int | None) -> bytes:
         file = io.BytesIO()
         image.save(file, "PNG")
         return _with_metadata_chunks(file.getvalue(), photo, icc)
-    if icc and format_name in _HOLDS_METADATA:
+    if icc and format_name in HOLDS_METADATA:
         options["icc_profile"] = icc
-    if kept.exif and format_name in _HOLDS_METADATA:
+    if kept.exif and format_name in HOLDS_METADATA:
         options["exif"] = b"Exif\0\0" + kept.exif
-    if kept.xmp and format_name in _HOLDS_METADATA:
+    if kept.xmp and format_name in HOLDS_METADATA:
         options["xmp"] = kept.xmp
     if kept.dpi and format_name in ("JPEG", "TIFF", "BMP"):
         options["dpi"] = kept.dpi
@@ -93,14 +87,13 @@ def _on_white(photo: Photo) -> tuple[Photo, bool]:
     opaque = np.iinfo(photo.pixels.dtype).max
     if alpha is None or bool((alpha == opaque).all()):
         return photo.edited(photo.pixels, alpha=None), False
-    opacity = (alpha / np.float32(opaque))[..., np.newaxis]
-    on_white = np.rint(photo.pixels * opacity + opaque * (1 - opacity)).astype(photo.pixels.dtype)
-    return photo.edited(on_white, alpha=None), True
+    white = np.full_like(photo.pixels, opaque)
+    return photo.edited(laid_on(photo.pixels, alpha, white), alpha=None), True
 
 
 def _image(photo: Photo, format_name: str) -> Image.Image:
     """The photo as an 8-bit Pillow picture, in the plainest mode that holds it and that the file had before."""
-    if photo.cmyk is not None and photo.alpha is None and format_name in _HOLDS_CMYK:
+    if photo.cmyk is not None and photo.alpha is None and format_name in HOLDS_CMYK:
         return Image.fromarray(photo.cmyk, "CMYK")
     rgb = photo.rgb
     alpha = None if photo.alpha is None else to_uint8(photo.alpha)
@@ -109,11 +102,11 @@ def _image(photo: Photo, format_name: str) -> Image.Image:
         # Only PNG and GIF have a palette with transparency.
         if paletted is not None and (alpha is None or format_name in ("PNG", "GIF")):
             return paletted
-    if photo.mode in ("L", "1") and format_name in _HOLDS_GREY and _is_grey(rgb):
+    if photo.mode in ("L", "1") and format_name in HOLDS_GREY and _is_grey(rgb):
         grey = rgb[..., 0]
         if alpha is not None:
             return Image.fromarray(np.stack([grey, alpha], axis=2), "LA")
-        if photo.mode == "1" and format_name in _HOLDS_1_BIT and bool(((grey == 0) | (grey == 255)).all()):
+        if photo.mode == "1" and format_name in HOLDS_1_BIT and bool(((grey == 0) | (grey == 255)).all()):
             return Image.fromarray(grey).convert("1", dither=Image.Dither.NONE)
         return Image.fromarray(grey)
     return Image.fromarray(rgb if alpha is None else np.dstack([rgb, alpha]))

@@ -4,31 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
 from pipeline.atomic import write_bytes
+from pipeline.formats import BY_EXTENSION, MAIN_EXTENSIONS
 from pipeline.photo import Photo, PhotoError
 
-
 MAX_PIXELS = 200_000_000  # the largest phone sensors; more than that decompressed is more likely an attack
-
-# The extension says which format is written. Names are Pillow's.
-FORMATS: dict[str, str] = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".heic": "HEIF",
-    ".heif": "HEIF",
-    ".hif": "HEIF",
-    ".avif": "AVIF",
-}
-_MAIN_EXTENSIONS = (".jpg", ".png", ".webp", ".tif", ".bmp", ".gif", ".heic", ".avif")
 
 
 def load(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -76,9 +56,9 @@ def save(photo: Photo, path: str | Path, *, quality: int | None = None, overwrit
 def format_of(path: Path) -> str:
     """Pillow's name of the format that the file's extension means. Raises PhotoError for an unknown extension."""
     try:
-        return FORMATS[path.suffix.lower()]
+        return BY_EXTENSION[path.suffix.lower()]
     except KeyError:
         raise PhotoError(
             f"{path} cannot be written: {path.suffix or 'no extension'} is no photo format; "
-            f"use one of {', '.join(_MAIN_EXTENSIONS)}"
+            f"use one of {', '.join(MAIN_EXTENSIONS)}"
         ) from None

@@ -58,7 +58,7 @@ def upright_exif(exif: bytes, *, turned: bool) -> bytes:
 def _directory(block: bytearray, endian: str, offset: int) -> tuple[dict[int, int], int]:
     """Tag -> where its 12-byte entry is, and where the directory's entries end."""
     (count,) = struct.unpack_from(endian + "H", block, offset)
-    entries = {}
+    entries: dict[int, int] = {}
     for position in range(offset + 2, offset + 2 + 12 * count, 12):
         (tag,) = struct.unpack_from(endian + "H", block, position)
         struct.unpack_from("12x", block, position)  # the whole entry must be there

@@ -1,4 +1,4 @@
-"""A photo in memory: its pixels the right way up, and everything that is needed to write the same kind of file again."""
+"""A photo in memory: its pixels the right way up, and all that is needed to write the same kind of file again."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _tags(
         tags[_ICC] = icc
     if xmp:
         tags[_XMP] = xmp
-    return tags  # type: ignore[no-any-return]
+    return tags
 
 
 def encode_16_bit(channels: NDArray[np.uint16], *, dpi: tuple[float, float] | None) -> bytes:

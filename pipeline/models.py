@@ -1,0 +1,67 @@
+"""The segmenter and the inpainter of one run, loaded when they are first asked for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+from inpaint import INPAINTERS, Inpainter, load_inpainter
+from segment import SEGMENTERS, Segmenter, load_segmenter
+
+MAIN_SUBJECT = "otsu_watershed"  # what answers when nothing is clicked
+
+
+@dataclass(frozen=True)
+class Models:
+    """Which models a run uses. Loading them is left to the first use, so that no run loads what it does not need.
+
+    segmenter, inpainter: names as `load_segmenter` and `load_inpainter` take them; segmenter None is "auto" for
+    clicks and classes, and the main-subject segmenter where nothing is clicked.
+    segmenter_options: "checkpoint", "score_threshold", ... as its class takes them.
+    device: "cpu", "cuda", ... for those models that run on one; None leaves it to them.
+    """
+
+    segmenter: str | None = None
+    inpainter: str = "auto"
+    segmenter_options: Mapping[str, Any] = field(default_factory=dict)
+    device: str | None = None
+
+    @cached_property
+    def clicked(self) -> Segmenter:
+        """The segmenter for clicks and classes."""
+        return self._segmenter(self.segmenter or "auto")
+
+    @cached_property
+    def subject(self) -> Segmenter:
+        """The segmenter for the main subject, without a click."""
+        return self.clicked if self.segmenter else self._segmenter(MAIN_SUBJECT)
+
+    @cached_property
+    def filler(self) -> Inpainter:
+        """The inpainter."""
+        options = {"device": self.device} if self.device and "device" in _options(INPAINTERS, self.inpainter) else {}
+        return load_inpainter(self.inpainter, **options)
+
+    def _segmenter(self, name: str) -> Segmenter:
+        options = dict(self.segmenter_options)
+        known = _options(SEGMENTERS, name)
+        for option in options:
+            if option not in known:
+                plain = name.partition(":")[0]
+                raise ValueError(f"the segmenter {plain} has no {option.replace('_', ' ')}: choose another segmenter")
+        if self.device and "device" in known:
+            options["device"] = self.device
+        return load_segmenter(name, **options)
+
+
+def _options(registry: Mapping[str, str], name: str) -> set[str]:
+    """What the constructor of that model takes; nothing for an unknown name, which loading will complain about."""
+    target = registry.get(name.partition(":")[0])
+    if target is None:
+        return set()
+    module, cls = target.split(":")
+    return set(inspect.signature(getattr(import_module(module), cls)).parameters)
