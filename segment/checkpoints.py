@@ -150,7 +150,7 @@ def load(path: Path) -> Checkpoint:
                 f"{path} was refused: it holds {unknown[1]}, which weights have no need of and which could run code; "
                 f"get the checkpoint from where it was published"
             ) from error
-        raise WeightsError(f"{path} is no whole checkpoint ({_first_line(error)}): fetch it again") from error
+        raise WeightsError(f"{path} is no whole checkpoint ({_reason(error)}): fetch it again") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no state_dict of tensors: it is no checkpoint of an mmdet model")
@@ -212,5 +212,7 @@ def _sha256_in(file_name: str) -> str | None:
     return match[1] if match else None
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _reason(error: Exception) -> str:
+    """What torch says is wrong, without its advice to switch the checks off."""
+    told = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
+    return (told.splitlines() or [type(error).__name__])[0].strip()[:200]
