@@ -11,6 +11,7 @@ from inpaint.base import Image, Inpainter, Mask
 INPAINTERS: dict[str, str] = {
     "auto": "inpaint.auto:AutoInpainter",
     "pconv": "inpaint.pconv:PConvInpainter",
+    "patch_match": "inpaint.patch_match:PatchMatchInpainter",
     "telea": "inpaint.opencv:TeleaInpainter",
     "navier_stokes": "inpaint.opencv:NavierStokesInpainter",
 }

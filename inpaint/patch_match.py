@@ -1,0 +1,137 @@
+"""Texture for a filled hole, taken from the known surroundings: patch-based completion, coarse to fine.
+
+Wexler, Shechtman and Irani 2007, "Space-time completion of video" (the voting); Barnes et al. 2009, "PatchMatch" (the
+search); Newson et al. 2014, "Video inpainting of complex scenes" (texture features, weights, best patch at the end).
+A first fill says what belongs where; patches of the photo itself then say how it looks.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inpaint import load_inpainter
+from inpaint.base import Image, Mask, check_hole
+from inpaint.patch_search import (
+    PATCH_RADIUS_PX,
+    distances_of,
+    finer_matches,
+    random_matches,
+    search,
+    take_best,
+    vote,
+)
+
+TEXTURE_WEIGHT = 20.0  # of squared mean gradients beside squared colours, both in 0..255; 2 leaves fills too smooth
+COARSEST_SIDE_PX = 40  # the pyramid stops before a side is shorter than this
+SWEEPS = (10, 6, 4, 3, 2)  # search-and-vote rounds from the coarsest level on; the last serves all finer ones
+
+Array = NDArray[np.float32]
+
+
+class PatchMatchInpainter:
+    """A first fill, then the photo's own texture in its place."""
+
+    def __init__(self, start: str = "telea"):
+        """start: the inpainter of the first fill, any name that load_inpainter knows."""
+        self._start = load_inpainter(start)
+
+    def inpaint(self, image: Image, hole: Mask) -> Image:
+        """As every inpainter: a new photo, equal to image wherever hole is False."""
+        return refine_texture(image, hole, self._start.inpaint(image, hole))
+
+
+def refine_texture(image: Image, hole: Mask, fill: Image, *, seed: int = 0) -> Image:
+    """A new photo whose hole shows what `fill` shows there, made of patches of the photo's own texture.
+
+    image: (H, W, 3) uint8 RGB. hole: (H, W) bool. fill: (H, W, 3) uint8, any fill of that hole. seed: of the search.
+    Equal to image wherever hole is False; the same arguments give the same bytes. Where the photo is too small to hold
+    one whole known patch, the fill itself comes back.
+    Raises ValueError if the hole does not fit the photo or is all of it, or if fill has another shape.
+    """
+    check_hole(image, hole)
+    if fill.shape != image.shape:
+        raise ValueError(f"fill is {fill.shape} but image is {image.shape}: give the fill of this photo")
+    random = np.array([2 * seed + 0x9E3779B9], np.uint64)
+    estimate, matches = np.where(hole[..., None], fill, image).astype(np.float32), None
+    levels = _pyramid(estimate, _texture(estimate, hole), hole)
+    for rank, (guide, level_texture, level_hole) in enumerate(levels):
+        sources = _shrink(~level_hole)
+        targets = _dilate(level_hole)
+        if not sources.any():
+            continue
+        # The fill's local mean is what a patch is asked to keep; its missing texture is not.
+        features = np.concatenate([guide, level_texture], axis=2)
+        guide_mean = cv2.blur(guide, (2 * PATCH_RADIUS_PX + 1,) * 2)
+        if matches is None:
+            matches = random_matches(sources, random)
+        else:
+            matches = finer_matches(matches, sources, random)
+            distances = distances_of(features, guide_mean, targets, matches)
+            features = _vote(features, level_hole, targets, matches, distances)
+        for _ in range(SWEEPS[min(rank, len(SWEEPS) - 1)]):
+            search(features, guide_mean, targets, sources, matches, random)
+            distances = distances_of(features, guide_mean, targets, matches)
+            features = _vote(features, level_hole, targets, matches, distances)
+        if rank == len(levels) - 1:
+            # Averages of patches are soft: the last picture takes each pixel from its one best patch.
+            features = take_best(features, level_hole, targets, matches, distances)
+            estimate = features[..., :3]
+    result = image.copy()
+    result[hole] = estimate[hole].round().clip(0, 255).astype(np.uint8)
+    return result
+
+
+def _pyramid(estimate: Array, texture: Array, hole: Mask) -> list[tuple[Array, Array, Mask]]:
+    """(estimate, texture, hole) at each size, coarsest first. A coarse pixel is hole where any of its pixels is."""
+    levels = [(estimate, texture, hole)]
+    depth = cv2.distanceTransform(np.pad(hole, 1).view(np.uint8), cv2.DIST_L2, 3).max()
+    # Halve until the hole is about a patch deep: there the surroundings decide alone.
+    while depth > PATCH_RADIUS_PX + 1 and min(hole.shape) >= 2 * COARSEST_SIDE_PX:
+        size_wh = ((hole.shape[1] + 1) // 2, (hole.shape[0] + 1) // 2)
+        estimate = cv2.resize(estimate, size_wh, interpolation=cv2.INTER_AREA)
+        # Fine texture must still be told apart at coarse levels: subsampled, not averaged (Newson et al., section 3.3).
+        texture = np.ascontiguousarray(texture[::2, ::2])
+        hole = cv2.resize(hole.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA) > 0
+        levels.append((estimate, texture, hole))
+        depth /= 2
+    return levels[::-1]
+
+
+def _texture(estimate: Array, hole: Mask) -> Array:
+    """(H, W, 2) weighted mean absolute gradients along x and y; in the hole what its surroundings have, spread in."""
+    grey = cv2.cvtColor(estimate, cv2.COLOR_RGB2GRAY)
+    known = (~_dilate(hole, 1)).astype(np.float32)  # a gradient across the hole's edge is the fill's
+    along = [np.abs(np.diff(grey, axis=axis, append=np.take(grey, [-1], axis))) for axis in (1, 0)]
+    gradients = np.stack(along, axis=2) * known[..., None]
+    window = (4 * PATCH_RADIUS_PX + 1,) * 2
+    total, weight = cv2.blur(gradients, window), cv2.blur(known, window)[..., None]
+    sizes = [total.shape[1::-1]]
+    pyramid = [(total, weight)]
+    while min(sizes[-1]) > 1 and (pyramid[-1][1] < 1e-3).any():
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+        halves = (cv2.resize(x, sizes[-1], interpolation=cv2.INTER_AREA) for x in pyramid[-1])
+        pyramid.append(tuple(x.reshape(*sizes[-1][::-1], -1) for x in halves))
+    spread = pyramid[-1][0] / np.maximum(pyramid[-1][1], 1e-6)
+    for (total, weight), size in zip(pyramid[-2::-1], sizes[-2::-1], strict=True):
+        coarse = cv2.resize(spread, size, interpolation=cv2.INTER_LINEAR)
+        spread = np.where(weight < 1e-3, coarse, total / np.maximum(weight, 1e-6))
+    return (spread * np.sqrt(TEXTURE_WEIGHT)).astype(np.float32)
+
+
+def _dilate(mask: Mask, radius: int = PATCH_RADIUS_PX) -> Mask:
+    return cv2.dilate(mask.view(np.uint8), np.ones((2 * radius + 1,) * 2, np.uint8)).view(bool)
+
+
+def _shrink(known: Mask) -> Mask:
+    """The centres of patches that lie wholly on the photo and are wholly known."""
+    square = np.ones((2 * PATCH_RADIUS_PX + 1,) * 2, np.uint8)
+    return cv2.erode(known.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0).view(bool)
+
+
+def _vote(features: Array, hole: Mask, targets: Mask, matches: NDArray[np.int32], distances: Array) -> Array:
+    """New features: each hole pixel the mean of what the patches over it show there, the better matched the heavier."""
+    # The 75th percentile as scale: Wexler et al. 2007, section 3.2.
+    variance = max(float(np.percentile(distances[targets], 75)), 1e-3) if targets.any() else 1.0
+    return vote(features, hole, targets, matches, distances, np.float32(variance))
