@@ -10,6 +10,7 @@ from typing import Any
 
 from segment import checkpoints, load_segmenter
 from segment.base import Click, Image, InstanceSegmenter, NoObjectError, Segmenter, Selection, check_clicks, check_image
+from segment.instances import Instances, still_wanted
 from weights import WeightsError
 
 FALLBACK = "grabcut"  # the segmenter (a name in segment.SEGMENTERS) for what the detector does not find
@@ -20,7 +21,7 @@ class AutoEncoding:
     """The photo as the two segmenters see it; the second is only asked when the first finds nothing."""
 
     image: Image
-    detected: Any | None  # the detector's encoding; None where there is no detector
+    detected: Instances | None  # None where there is no detector
     fallback: Any | None = None  # filled in by the first click that needs it
 
 
@@ -88,8 +89,10 @@ class AutoSegmenter:
         check_clicks(clicks, encoding.image.shape[:2])
         if encoding.detected is None:
             return self._select_fallback(encoding, clicks)
-        wanted = [click for click in clicks if click.positive]
         unwanted = [click for click in clicks if not click.positive]
+        wanted = still_wanted(encoding.detected, clicks)
+        if not wanted:  # taken away as a whole: then a part of it is meant, which only the fallback can find
+            return self._select_fallback(encoding, clicks)
         detected, missed = self._select_detected(encoding, clicks)
         if detected and _hold(detected[0], wanted):
             return detected

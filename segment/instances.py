@@ -95,16 +95,24 @@ def select(found: Instances, clicks: Sequence[Click]) -> list[Selection]:
 
     First come the objects whose mask holds all positive clicks; if there is none, the clicks join objects, each click
     the best one under it. Then come those whose box holds the clicks, then whatever overlaps the first answer.
-    A negative click takes the objects under it away: out of the list and, where they overlap it, out of the selection.
+    A negative click takes the objects under it away: out of the list, with the clicks that wanted them, and, where they
+    overlap it, out of the selection. A later positive click brings an object back.
     Raises NoObjectError if nothing remains, ValueError if a click is outside the photo.
     """
     check_clicks(clicks, found.image_hw)
-    wanted = [click for click in clicks if click.positive]
     taken, cut = _taken_away(found, clicks)
     left = [index for index in range(len(found)) if index not in taken]
+    wanted = still_wanted(found, clicks)
+    if not wanted:
+        first = next(click for click in clicks if click.positive)
+        gone = sorted({found.labels[i] for i in taken if found.holds(i, first.x, first.y)})
+        raise NoObjectError(
+            f"the clicks that take away leave nothing of the {' and the '.join(gone)} at ({first.x}, {first.y}): "
+            f"undo one of them"
+        )
     by_mask = _ranked(found, [i for i in left if all(found.holds(i, click.x, click.y) for click in wanted)])
     by_box = _ranked(found, [i for i in left if all(found.box_holds(i, click.x, click.y) for click in wanted)])
-    joined = () if by_mask else tuple(dict.fromkeys(_best_under(found, left, taken, click) for click in wanted))
+    joined = () if by_mask else tuple(dict.fromkeys(_best_under(found, left, click) for click in wanted))
 
     groups = ([joined] if joined else []) + [(index,) for index in (*by_mask, *joined, *by_box)]
     groups += [(index,) for index in _overlapping(found, left, groups[0])]
@@ -116,37 +124,47 @@ def select(found: Instances, clicks: Sequence[Click]) -> list[Selection]:
     return selections
 
 
+def still_wanted(found: Instances, clicks: Sequence[Click]) -> list[Click]:
+    """The positive clicks but those under which negative clicks have taken every object away."""
+    taken, _ = _taken_away(found, clicks)
+    wanted = []
+    for click in clicks:
+        under = {index for index in range(len(found)) if found.holds(index, click.x, click.y)}
+        if click.positive and (not under or under - taken):
+            wanted.append(click)
+    return wanted
+
+
 def _taken_away(found: Instances, clicks: Sequence[Click]) -> tuple[set[int], list[int]]:
     """The objects that the negative clicks take away, and those of them that are cut out of what stays.
 
-    An object that a positive click holds as well is only cut, by the other object under the negative click (a tie out
-    of a person); where there is no such other, it goes as a whole.
+    An object that an earlier positive click holds as well is only cut, by the other object under the negative click
+    (a tie out of a person); where there is no such other, it goes as a whole.
     """
-    wanted = [click for click in clicks if click.positive]
     taken: set[int] = set()
     cut: list[int] = []
-    for click in clicks:
+    for number, click in enumerate(clicks):
         if click.positive:
             continue
-        under = [index for index in range(len(found)) if found.holds(index, click.x, click.y)]
-        others = [i for i in under if not any(found.holds(i, want.x, want.y) for want in wanted)]
+        earlier = [other for other in clicks[:number] if other.positive]
+        later = [other for other in clicks[number:] if other.positive]
+        under = [i for i in range(len(found)) if found.holds(i, click.x, click.y) and not _hold_any(found, i, later)]
+        others = [i for i in under if not _hold_any(found, i, earlier)]
         taken.update(others or under)
         cut += others
     return taken, cut
 
 
-def _best_under(found: Instances, left: list[int], taken: set[int], click: Click) -> int:
+def _hold_any(found: Instances, index: int, clicks: Sequence[Click]) -> bool:
+    return any(found.holds(index, click.x, click.y) for click in clicks)
+
+
+def _best_under(found: Instances, left: list[int], click: Click) -> int:
     """The object that this one click means."""
     by_mask = _ranked(found, [i for i in left if found.holds(i, click.x, click.y)])
     by_box = _ranked(found, [i for i in left if found.box_holds(i, click.x, click.y)])
     if by_mask or by_box:
         return (by_mask or by_box)[0]
-    gone = sorted({found.labels[i] for i in taken if found.holds(i, click.x, click.y)})
-    if gone:
-        raise NoObjectError(
-            f"the clicks that take away leave nothing of the {' and the '.join(gone)} at ({click.x}, {click.y}): "
-            f"undo one of them"
-        )
     raise NoObjectError(f"no object was found at ({click.x}, {click.y}); {_nearest(found, left, click)}")
 
 
@@ -162,16 +180,15 @@ def _ranked(found: Instances, indices: list[int]) -> list[int]:
 
 
 def _overlapping(found: Instances, left: list[int], group: tuple[int, ...]) -> list[int]:
-    """The objects whose box overlaps the group's, the most alike first."""
+    """The objects whose box overlaps one of the group's, the most alike first."""
     boxes = found.boxes_xyxy.astype(np.int64)
-    x0, y0 = boxes[list(group), :2].min(axis=0)
-    x1, y1 = boxes[list(group), 2:].max(axis=0)
-    shared = (np.minimum(boxes[:, 2], x1) - np.maximum(boxes[:, 0], x0)).clip(0) * (
-        np.minimum(boxes[:, 3], y1) - np.maximum(boxes[:, 1], y0)
-    ).clip(0)
-    union = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) + (x1 - x0) * (y1 - y0) - shared
-    alike = shared / np.maximum(union, 1)
-    return sorted((i for i in left if shared[i] > 0), key=lambda i: -alike[i])
+    sizes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    alike = np.zeros(len(found))
+    for index in group:
+        sides = np.minimum(boxes[:, 2:], boxes[index, 2:]) - np.maximum(boxes[:, :2], boxes[index, :2])
+        shared = sides.clip(0).prod(axis=1)
+        alike = np.maximum(alike, shared / np.maximum(sizes + sizes[index] - shared, 1))
+    return sorted((i for i in left if alike[i] > 0), key=lambda i: -alike[i])
 
 
 def _selection(found: Instances, group: tuple[int, ...], cut: list[int]) -> Selection:

@@ -48,11 +48,14 @@ def at_photo_size(mask: Mask, image_hw: tuple[int, int]) -> tuple[Mask, tuple[in
     scale_x, scale_y = photo_w / width, photo_h / height
     left, top = int(x0 * scale_x), int(y0 * scale_y)
     size = min(photo_w, round(x1 * scale_x)) - left, min(photo_h, round(y1 * scale_y)) - top
-    # Pixel centres of the photo seen from the crop; smoothed first, or the mask's steps would be several pixels high.
+    # Pixel centres of the photo seen from the crop.
     back = np.array(
         [[1 / scale_x, 0, (left + 0.5) / scale_x - 0.5 - x0], [0, 1 / scale_y, (top + 0.5) / scale_y - 0.5 - y0]]
     )
+    # Smoothed first, or the steps along the edge would be several pixels high; but nothing thin may be lost by it.
     soft = cv2.GaussianBlur(crop.astype(np.float32), (3, 3), 0, borderType=cv2.BORDER_REPLICATE)
+    if np.count_nonzero(soft >= 0.5) < 0.9 * np.count_nonzero(crop):
+        soft = crop.astype(np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(soft, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE) >= 0.5, (left, top)
 
