@@ -184,7 +184,8 @@ class Run:
             epoch = self.step // self.config.steps_per_epoch
             self.report.validated(self.step, epoch, means, grid(rows[: self.config.panel_photos]))
             score = means["loss"] if self.config.best_by == "loss" else -means["psnr_hole"]
-            extra = {"step": self.step, "epoch": epoch, "validation": means}
+            # max_size_px: what PConvInpainter asks of the net at most; beyond twice its crops it has never looked.
+            extra = {"step": self.step, "epoch": epoch, "validation": means, "max_size_px": 2 * self.config.crop_px}
             write_pconv(self.out / LAST_FILE, self.net, self.net_config, extra)
             if score < self.best:
                 self.best = score

@@ -34,7 +34,7 @@ class Trainee(keras.Model):
         self._meters = {name: keras.metrics.Mean(name=name) for name in (*TERMS, "psnr", "psnr_hole")}
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        return self.net(inputs, training=training)
+        return self.net([ops.convert_to_tensor(part) for part in inputs], training=training)
 
     def compute_loss(
         self,
@@ -45,7 +45,7 @@ class Trainee(keras.Model):
         training: bool = True,
     ) -> Any:
         """The weighted sum of the published terms; every term goes to its meter."""
-        truth, valid = x
+        truth, valid = (ops.convert_to_tensor(part) for part in x)  # PyTorch's step hands over plain arrays
         config = self._config
         terms = loss_terms(
             truth,
