@@ -37,10 +37,14 @@ def _link_new(partial: Path, path: Path) -> None:
     try:
         path.hardlink_to(partial)
     except FileExistsError:
-        raise
+        raise FileExistsError(
+            f"{path} exists already: choose another name, or allow overwriting (--overwrite)"
+        ) from None
     except OSError:  # a file system without hard links, such as FAT
         if path.exists():
-            raise FileExistsError(f"{path} exists already") from None
+            raise FileExistsError(
+                f"{path} exists already: choose another name, or allow overwriting (--overwrite)"
+            ) from None
         partial.rename(path)
 
 

@@ -41,14 +41,11 @@ def erase(
     """
     from inpaint.hole_crop import fill_by_crops
 
-    _check(image, mask)
+    _check(image, mask, feather_px=feather_px)
     hole = hole_of(mask, grow_px=grow_px, mask_shape=mask_shape)
     if not hole.any():
         return image.copy()
-    if feather_px is None:
-        feather_px = (default_grow_px(mask) if grow_px is None else grow_px) / 3
-    elif feather_px < 0:
-        raise ValueError(f"feather_px must be 0 or more, got {feather_px}")
+    feather_px = default_erase_feather_px(mask, grow_px) if feather_px is None else feather_px
     filled = fill_by_crops(inpainter, to_uint8(image), hole, feather_px=round(feather_px))
     result = image.copy()
     result[hole] = to_depth(filled[hole], image.dtype)
@@ -73,6 +70,11 @@ def default_grow_px(mask: Mask) -> int:
     by_object = 0.03 * math.sqrt(np.count_nonzero(mask))
     by_photo = 0.003 * min(mask.shape)
     return round(2 + by_object + by_photo)
+
+
+def default_erase_feather_px(mask: Mask, grow_px: int | None) -> float:
+    """How wide the blend at a hole's edge is: a third of the grown ring, so that it never reaches the object."""
+    return (default_grow_px(mask) if grow_px is None else grow_px) / 3
 
 
 def cut_out(image: Pixels, mask: Mask, *, feather_px: float | None = None) -> NDArray[Any]:
@@ -157,7 +159,7 @@ def laid_on(colors: Pixels, alpha: Alpha, background: Pixels) -> Pixels:
     if visible.any():
         x0, y0, x1, y1 = mask_ops.box_xyxy(visible)
         window = np.s_[y0:y1, x0:x1]
-        opacity = alpha[window].astype(np.float32) / np.iinfo(alpha.dtype).max
+        opacity = np.asarray(alpha[window] / np.iinfo(alpha.dtype).max, np.float32)
         result[window] = blend(background[window], colors[window], opacity)
     return result
 

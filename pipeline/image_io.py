@@ -44,7 +44,7 @@ def save(photo: Photo, path: str | Path, *, quality: int | None = None, overwrit
     path = Path(path)
     format_name = format_of(path)
     if not overwrite and path.exists():  # asked here too: encoding first would waste the time
-        raise FileExistsError(f"{path} exists already")
+        raise FileExistsError(f"{path} exists already: choose another name, or allow overwriting (--overwrite)")
     try:
         data, notes = encode(photo, format_name, quality=quality)
     except PhotoError as error:

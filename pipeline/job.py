@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inpaint import Inpainter
 from pipeline import edit, image_io
 from pipeline.models import Models
 from pipeline.photo import Alpha, Photo, PhotoError, Pixels, to_depth, to_uint8
@@ -89,7 +89,8 @@ def process(
     selection, notes = choose(photo.rgb, pick, models)
     if isinstance(effect, Erase) and effect.grow_px is None and pick.boxes:
         effect = Erase(0, effect.feather_px, effect.mask_shape)  # who draws a box means that box
-    edited = apply(photo, selection.mask, effect, models)
+    inpainter = models.filler if isinstance(effect, Erase) else None
+    edited = apply(photo, selection.mask, effect, inpainter=inpainter)
     target.parent.mkdir(parents=True, exist_ok=True)
     saved_notes = image_io.save(edited, target, quality=quality, overwrite=overwrite)
     area_px = int(np.count_nonzero(selection.mask))
@@ -116,20 +117,24 @@ def check_target(target: Path, effect: Effect, *, overwrite: bool) -> None:
             "or replace the background with a colour"
         )
     if not overwrite and target.exists():
-        raise FileExistsError(f"{target} exists already")
+        raise FileExistsError(f"{target} exists already: choose another name, or allow overwriting (--overwrite)")
 
 
-def apply(photo: Photo, mask: Mask, effect: Effect, models: Models) -> Photo:
+def apply(photo: Photo, mask: Mask, effect: Effect, *, inpainter: Inpainter | None = None) -> Photo:
     """The photo with the effect. mask: (H, W) bool. Alpha, bits and colours are treated as the file's kind wants.
 
+    inpainter: what fills the hole; needed only to erase.
     Raises ValueError where the mask does not fit the effect: an empty one, or all of the photo to be erased.
     """
     pixels, alpha = photo.pixels, photo.alpha
     match effect:
         case Erase(grow_px, feather_px, mask_shape):
-            options: dict[str, Any] = {"grow_px": grow_px, "mask_shape": mask_shape}
-            erased = edit.erase(pixels, mask, models.filler, feather_px=feather_px, **options)
-            hole = edit.hole_of(mask, **options)
+            if inpainter is None:
+                raise ValueError("erasing needs an inpainter: give one")
+            hole = edit.hole_of(mask, grow_px=grow_px, mask_shape=mask_shape)
+            if feather_px is None:
+                feather_px = edit.default_erase_feather_px(mask, grow_px)
+            erased = edit.erase(pixels, hole, inpainter, grow_px=0, feather_px=feather_px)
             return photo.edited(photo.in_file_colors(erased), alpha=_filled_alpha(alpha, hole))
         case Blur(sigma_px, feather_px):
             blurred = edit.blur_background(pixels, mask, sigma_px=sigma_px, feather_px=feather_px)

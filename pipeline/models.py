@@ -23,12 +23,14 @@ class Models:
     clicks and classes, and the main-subject segmenter where nothing is clicked.
     segmenter_options: "checkpoint", "score_threshold", ... as its class takes them.
     device: "cpu", "cuda", ... for those models that run on one; None leaves it to them.
+    offline: True never downloads; None asks the environment.
     """
 
     segmenter: str | None = None
     inpainter: str = "auto"
     segmenter_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
+    offline: bool | None = None
 
     @cached_property
     def clicked(self) -> Segmenter:
@@ -43,22 +45,25 @@ class Models:
     @cached_property
     def filler(self) -> Inpainter:
         """The inpainter."""
-        options = {"device": self.device} if self.device and "device" in _options(INPAINTERS, self.inpainter) else {}
-        return load_inpainter(self.inpainter, **options)
+        return load_inpainter(self.inpainter, **self._for_those_that_take_them(INPAINTERS, self.inpainter))
 
     def _segmenter(self, name: str) -> Segmenter:
         options = dict(self.segmenter_options)
-        known = _options(SEGMENTERS, name)
+        known = constructor_options(SEGMENTERS, name)
         for option in options:
             if option not in known:
                 plain = name.partition(":")[0]
                 raise ValueError(f"the segmenter {plain} has no {option.replace('_', ' ')}: choose another segmenter")
-        if self.device and "device" in known:
-            options["device"] = self.device
-        return load_segmenter(name, **options)
+        return load_segmenter(name, **options, **self._for_those_that_take_them(SEGMENTERS, name))
+
+    def _for_those_that_take_them(self, registry: Mapping[str, str], name: str) -> dict[str, Any]:
+        """Options of the whole run: a model without a net has no use for a device, and that is no mistake."""
+        known = constructor_options(registry, name)
+        wanted = {"device": self.device, "offline": self.offline}
+        return {option: value for option, value in wanted.items() if value is not None and option in known}
 
 
-def _options(registry: Mapping[str, str], name: str) -> set[str]:
+def constructor_options(registry: Mapping[str, str], name: str) -> set[str]:
     """What the constructor of that model takes; nothing for an unknown name, which loading will complain about."""
     target = registry.get(name.partition(":")[0])
     if target is None:

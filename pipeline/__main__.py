@@ -1,0 +1,96 @@
+"""The command `clickaway`: erase, cutout, blur, replace, masks, models, demo."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+
+from pipeline.arguments import parser
+
+OK, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code: 0 all done, 1 some photos failed, 2 unusable arguments."""
+    arguments = parser()
+    args = arguments.parse_args(argv)
+    if args.version:
+        print(f"clickaway {_version()}")
+        return OK
+    if args.command is None:
+        arguments.print_help()
+        return UNUSABLE
+    # Before these are imported: a person wants to read one line, not what a library thinks of the processor.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    try:
+        with warnings.catch_warnings():
+            if not args.debug:
+                warnings.simplefilter("ignore")
+            return _COMMANDS[args.command](args)
+    except KeyboardInterrupt:
+        print("clickaway: stopped; what is written so far is whole", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever reads our output has gone, as `| head` does: not to be told at exit again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        from pipeline.job import is_expected, one_line
+
+        if args.debug:
+            traceback.print_exc()
+        print(f"clickaway {args.command}: {one_line(error)}", file=sys.stderr)
+        return UNUSABLE if is_expected(error) else SOME_FAILED
+
+
+def _effect(args: argparse.Namespace) -> int:
+    from pipeline.commands import run_effect
+
+    return run_effect(args)
+
+
+def _masks(args: argparse.Namespace) -> int:
+    from pipeline.commands import run_masks
+
+    return run_masks(args)
+
+
+def _models(args: argparse.Namespace) -> int:
+    from pipeline.catalog import lines
+
+    for line in lines():
+        print(line)
+    return OK
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from demo.app import main as run_demo
+
+    return run_demo(args.host, args.port, args.share)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("clickaway")
+    except PackageNotFoundError:
+        return "from a checkout that is not installed"
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "erase": _effect,
+    "cutout": _effect,
+    "blur": _effect,
+    "replace": _effect,
+    "masks": _masks,
+    "models": _models,
+    "demo": _demo,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

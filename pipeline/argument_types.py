@@ -1,0 +1,81 @@
+"""Texts of the command line to values. Each raises ArgumentTypeError: what was expected, what came."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def _numbers(text: str, names: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    try:
+        numbers = tuple(int(part) for part in parts)
+    except ValueError:
+        numbers = ()
+    if len(numbers) != len(names.split(",")):
+        raise argparse.ArgumentTypeError(f"expected {names} in whole pixels, got {text!r}")
+    return numbers
+
+
+def point(text: str) -> tuple[int, int]:
+    x, y = _numbers(text, "X,Y")
+    if x < 0 or y < 0:
+        raise argparse.ArgumentTypeError(f"expected a pixel X,Y on the photo, counted from 0, got {text!r}")
+    return x, y
+
+
+def box(text: str) -> tuple[int, int, int, int]:
+    x0, y0, x1, y1 = _numbers(text, "X0,Y0,X1,Y1")
+    if x0 >= x1 or y0 >= y1:
+        raise argparse.ArgumentTypeError(f"expected X0 < X1 and Y0 < Y1, got {text!r}")
+    return x0, y0, x1, y1
+
+
+def names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"expected names with commas between, such as person,dog, got {text!r}")
+    return names
+
+
+def _number(text: str, low: float, high: float, expected: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:  # false for nan too
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value
+
+
+def positive(text: str) -> float:
+    return _number(text, 1e-3, 1e6, "a number above 0")
+
+
+def not_negative(text: str) -> float:
+    return _number(text, 0, 1e6, "a number, 0 or more")
+
+
+def share(text: str) -> float:
+    return _number(text, 0, 1, "a number from 0 to 1")
+
+
+def _integer(text: str, low: int, high: int, expected: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value
+
+
+def whole(text: str) -> int:
+    return _integer(text, 0, 100_000, "a whole number, 0 or more")
+
+
+def count(text: str) -> int:
+    return _integer(text, 1, 1000, "a whole number, 1 or more")
+
+
+def quality(text: str) -> int:
+    return _integer(text, 1, 100, "a whole number from 1 to 100")

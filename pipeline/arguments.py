@@ -1,0 +1,218 @@
+"""The command line: what can be asked for. Nothing is done here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from inpaint import INPAINTERS
+from pipeline import argument_types
+from segment import SEGMENTERS
+
+_MAX_MEGAPIXELS = 200
+_EPILOG = """examples:
+  clickaway erase photo.jpg --at 312,201              the object at that pixel, to photo-erased.jpg
+  clickaway erase photo.jpg --at 312,201 -o out.png   to that file
+  clickaway erase PHOTOS --out DONE --class person    everybody, in every photo of a folder
+  clickaway cutout cat.jpg                            the main subject, on transparency, to cat-cutout.png
+  clickaway replace cat.jpg --with beach.jpg          the main subject on another photo
+  clickaway masks photo.jpg --out MASKS               all objects, as COCO JSON and PNG
+  clickaway demo                                      the same in the browser
+
+exit code: 0 all done, 1 some photos failed, 2 the arguments make no sense
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a wrong argument, not the whole usage."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command. `args.command` is the subcommand's name."""
+    top = _Parser(
+        prog="clickaway",
+        description="Click an object in a photo, get the photo without it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="store_true", help="show the version and leave")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    _photo_command(commands, "erase", "take an object away and fill what was behind it")
+    cutout = _photo_command(commands, "cutout", "keep only the object, on transparency")
+    blur = _photo_command(commands, "blur", "blur everything but the object")
+    blur.add_argument(
+        "--sigma",
+        type=argument_types.positive,
+        metavar="PX",
+        help="strength: the Gaussian's sigma (1/40 of the shorter side)",
+    )
+    replace = _photo_command(commands, "replace", "put the object on another background")
+    replace.add_argument(
+        "--with", dest="background", required=True, metavar="PHOTO|COLOUR", help="a photo, a name (white) or #rrggbb"
+    )
+    for command in (cutout, blur, replace):
+        command.add_argument(
+            "--feather",
+            type=argument_types.not_negative,
+            metavar="PX",
+            help="how far the object's edge is soft on each side",
+        )
+
+    masks = _photo_command(commands, "masks", "save the masks and boxes of all objects, or of those selected")
+    masks.set_defaults(quality=None)
+
+    models = commands.add_parser(
+        "models", help="list models: where their weights are, licence, size", allow_abbrev=False
+    )
+    models.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
+
+    demo = commands.add_parser("demo", help="open the demo in the browser", allow_abbrev=False)
+    demo.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s: only this computer)")
+    demo.add_argument("--port", type=int, default=7860, help="(%(default)s)")
+    demo.add_argument("--share", action="store_true", help="make a public link by Gradio's server")
+    demo.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    return top
+
+
+def _photo_command(commands: argparse._SubParsersAction[_Parser], name: str, help_text: str) -> _Parser:
+    """A subcommand on photos, with the options that all of these share."""
+    command = commands.add_parser(
+        name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", allow_abbrev=False
+    )
+    command.add_argument("inputs", nargs="+", type=Path, metavar="PHOTO", help="photos, or folders of them")
+
+    _add_output(command, name)
+    _add_selection(command, name)
+    if name == "erase":
+        _add_hole(command)
+    _add_models(command, name)
+    _add_more(command)
+    return command
+
+
+def _add_output(command: _Parser, name: str) -> None:
+    output = command.add_argument_group("output")
+    if name == "masks":
+        output.add_argument("--out", type=Path, metavar="DIR", help="where they go (PHOTO-masks beside a single photo)")
+    else:
+        output.add_argument("-o", dest="output", type=Path, metavar="FILE", help="the result of a single photo")
+        output.add_argument("--out", type=Path, metavar="DIR", help="where the results go; the folders' tree is kept")
+        output.add_argument(
+            "--quality",
+            type=argument_types.quality,
+            metavar="1..100",
+            help="of JPEG, WebP, HEIC, AVIF (as the old file's)",
+        )
+    output.add_argument("--overwrite", action="store_true", help="replace files that are there, the photo itself too")
+
+
+def _add_selection(command: _Parser, name: str) -> None:
+    selecting = command.add_argument_group("what to select", None if name == "erase" else _NO_SELECTION[name])
+    selecting.add_argument(
+        "--at",
+        type=argument_types.point,
+        action="append",
+        default=[],
+        metavar="X,Y",
+        help="a pixel on the object; several for several parts",
+    )
+    selecting.add_argument(
+        "--not-at",
+        type=argument_types.point,
+        action="append",
+        default=[],
+        metavar="X,Y",
+        help="a pixel that does not belong to it",
+    )
+    selecting.add_argument(
+        "--box",
+        type=argument_types.box,
+        action="append",
+        default=[],
+        metavar="X0,Y0,X1,Y1",
+        help="a rectangle, X1 and Y1 just outside it",
+    )
+    selecting.add_argument(
+        "--mask", type=Path, metavar="FILE", help="a picture of the photo's size, white on the object"
+    )
+    selecting.add_argument(
+        "--class",
+        dest="classes",
+        type=argument_types.names,
+        default=(),
+        metavar="NAME,...",
+        help="all objects of these classes, such as person",
+    )
+    selecting.add_argument(
+        "--alternative",
+        type=argument_types.count,
+        default=1,
+        metavar="N",
+        help="the N-th answer, if the first is not what was meant",
+    )
+
+
+def _add_models(command: _Parser, name: str) -> None:
+    models = command.add_argument_group("models")
+    models.add_argument("--segmenter", metavar="NAME[:MODEL]", help=f"{', '.join(SEGMENTERS)} (auto)")
+    models.add_argument("--checkpoint", type=Path, metavar="FILE", help="the segmenter's weights")
+    models.add_argument(
+        "--score-threshold",
+        type=argument_types.share,
+        metavar="0..1",
+        help="leave out objects that the segmenter is less sure of",
+    )
+    if name == "erase":
+        models.add_argument(
+            "--inpainter", default="auto", metavar="NAME[:WEIGHTS]", help=f"{', '.join(INPAINTERS)} (auto)"
+        )
+    models.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ...")
+    models.add_argument("--offline", action="store_true", help="never download anything")
+
+
+def _add_more(command: _Parser) -> None:
+    more = command.add_argument_group("more")
+    more.add_argument(
+        "--max-megapixels",
+        type=argument_types.positive,
+        default=_MAX_MEGAPIXELS,
+        metavar="MP",
+        help="refuse larger photos (%(default)s)",
+    )
+    more.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    more.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+
+
+_NO_SELECTION = {
+    "cutout": "without any of these: the main subject",
+    "blur": "without any of these: the main subject",
+    "replace": "without any of these: the main subject",
+    "masks": "without any of these: all objects",
+}
+
+
+def _add_hole(erase: _Parser) -> None:
+    hole = erase.add_argument_group("the hole")
+    hole.add_argument(
+        "--grow",
+        type=argument_types.whole,
+        metavar="PX",
+        help="grow the mask before it is filled, so that no rim stays (scaled with object and photo; 0 for --box)",
+    )
+    hole.add_argument(
+        "--feather",
+        type=argument_types.not_negative,
+        metavar="PX",
+        help="the blend's width, inside the grown ring (a third of it)",
+    )
+    hole.add_argument(
+        "--mask-shape",
+        default="exact",
+        choices=("exact", "ellipse", "box"),
+        help="plainer holes may fill better (%(default)s)",
+    )
