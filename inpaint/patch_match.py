@@ -25,7 +25,10 @@ from inpaint.patch_search import (
 
 TEXTURE_WEIGHT = 20.0  # of squared mean gradients beside squared colours, both in 0..255; 2 leaves fills too smooth
 COARSEST_SIDE_PX = 40  # the pyramid stops before a side is shorter than this
-SWEEPS = (10, 6, 4, 3, 2)  # search-and-vote rounds from the coarsest level on; the last serves all finer ones
+# Search-and-vote rounds, and how far the search looks, from the coarsest level on; the last serves all finer ones.
+# What belongs where is settled while the photo is small; fine levels only follow it, for their pixels are many.
+ROUNDS = (10, 6, 4, 2, 1)
+REACH_PX = (1 << 20, 1 << 20, 64, 32, 16)
 
 Array = NDArray[np.float32]
 
@@ -70,8 +73,9 @@ def refine_texture(image: Image, hole: Mask, fill: Image, *, seed: int = 0) -> I
             matches = finer_matches(matches, sources, random)
             distances = distances_of(features, guide_mean, targets, matches)
             features = _vote(features, level_hole, targets, matches, distances)
-        for _ in range(SWEEPS[min(rank, len(SWEEPS) - 1)]):
-            search(features, guide_mean, targets, sources, matches, random)
+        step = min(rank, len(ROUNDS) - 1)
+        for _ in range(ROUNDS[step]):
+            search(features, guide_mean, targets, sources, matches, random, REACH_PX[step])
             distances = distances_of(features, guide_mean, targets, matches)
             features = _vote(features, level_hole, targets, matches, distances)
         if rank == len(levels) - 1:

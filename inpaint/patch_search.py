@@ -97,8 +97,11 @@ def distances_of(features, guide_mean, targets, matches):
 
 
 @numba.njit(cache=True)
-def search(features, guide_mean, targets, sources, matches, random):
-    """Two sweeps of PatchMatch, there and back, over the targets; matches is updated in place."""
+def search(features, guide_mean, targets, sources, matches, random, reach_px):
+    """Two sweeps of PatchMatch, there and back, over the targets; matches is updated in place.
+
+    reach_px: how far from the best match so far the random search begins.
+    """
     height, width = targets.shape
     for sweep in range(2):
         step = 1 if sweep == 0 else -1
@@ -120,7 +123,7 @@ def search(features, guide_mean, targets, sources, matches, random):
                         d = _distance(features, guide_mean, y, x, sy, sx, best)
                         if d < best:
                             best, best_y, best_x = d, sy, sx
-                reach = max(height, width)
+                reach = min(max(height, width), reach_px)
                 while reach >= 1:  # random search round the best so far, ever closer
                     sy = best_y + _next(random, 2 * reach + 1) - reach
                     sx = best_x + _next(random, 2 * reach + 1) - reach
