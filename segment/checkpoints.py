@@ -145,7 +145,7 @@ def load(path: Path) -> Checkpoint:
         with torch.serialization.safe_globals([(_Discarded, name) for name in _DISCARDED_NAMES]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail anywhere in the reader, with any exception
-        if unknown := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        if unknown := re.search(r"GLOBAL ([\w.]+) (?:was not an allowed|whose module)", str(error)):
             raise WeightsError(
                 f"{path} was refused: it holds {unknown[1]}, which weights have no need of and which could run code; "
                 f"get the checkpoint from where it was published"

@@ -1,0 +1,217 @@
+"""auto: the detector where it finds something, the fallback everywhere else, and never a download."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import segment
+from segment import Click, Image, NoObjectError, Selection, auto
+from segment.auto import AutoSegmenter
+from segment.base import InstanceSegmenter
+from segment.instances import Instance, pack, select
+from weights import WeightsError
+from weights import download as download_module
+
+HW = (40, 60)
+LEFT, RIGHT, ODD = (np.zeros(HW, bool) for _ in range(3))
+LEFT[5:20, 5:20] = RIGHT[5:20, 30:45] = ODD[28:36, 10:30] = True  # ODD is of no class that the detector knows
+ON_LEFT, ON_RIGHT, ON_ODD, ON_NOTHING = Click(8, 8), Click(40, 10), Click(20, 30), Click(55, 2)
+IMAGE = np.zeros((*HW, 3), np.uint8)
+
+
+class Detector:
+    """Knows LEFT and RIGHT."""
+
+    encoded = 0
+
+    def encode(self, image: Image):
+        type(self).encoded += 1
+        found = [
+            Instance(LEFT[5:20, 5:20], (5, 5), (5, 5, 20, 20), "left", 0.9),
+            Instance(RIGHT[5:20, 30:45], (30, 5), (28, 3, 48, 22), "right", 0.8),
+        ]
+        return pack(found, image.shape[:2])
+
+    def select(self, encoding, clicks: Sequence[Click]) -> list[Selection]:
+        return select(encoding, clicks)
+
+    def instances(self, encoding) -> list[Selection]:
+        return [encoding.selection(index) for index in range(len(encoding))]
+
+
+class Fallback:
+    """Knows LEFT, ODD and what lies right beside RIGHT, without classes."""
+
+    encoded = 0
+
+    def encode(self, image: Image) -> str:
+        type(self).encoded += 1
+        return "seen"
+
+    def select(self, encoding: str, clicks: Sequence[Click]) -> list[Selection]:
+        assert encoding == "seen"
+        wanted = [click for click in clicks if click.positive]
+        for mask in (LEFT, ODD):
+            if all(mask[click.y, click.x] for click in wanted):
+                return [Selection(mask.copy(), None, 0.5)]
+        raise NoObjectError("no colour stands out")
+
+
+@pytest.fixture
+def fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another segmenter in grabcut's place: the one line that a better one will need."""
+    monkeypatch.setitem(segment.SEGMENTERS, "other", f"{__name__}:Fallback")
+    monkeypatch.setattr(auto, "FALLBACK", "other")
+    monkeypatch.setattr(Fallback, "encoded", 0)
+    monkeypatch.setattr(Detector, "encoded", 0)
+
+
+@pytest.fixture
+def both(fallback: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AutoSegmenter:
+    """auto on a machine that has a detector."""
+    config, checkpoint = tmp_path / "net.py", tmp_path / "net.pth"
+    config.touch()
+    checkpoint.touch()
+    segmenter = AutoSegmenter(config)
+    monkeypatch.setattr(segmenter, "_detector", Detector())
+    return segmenter
+
+
+@pytest.fixture
+def alone(fallback: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AutoSegmenter:
+    """auto on a machine that has none, and may not fetch one."""
+    monkeypatch.setenv("CLICKAWAY_WEIGHTS", str(tmp_path))
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("auto tried to download")
+
+    monkeypatch.setattr(download_module, "_check_reachable", never)
+    return AutoSegmenter()
+
+
+def test_detector_answers_where_it_finds_something_and_the_fallback_is_not_asked(both: AutoSegmenter) -> None:
+    encoding = both.encode(IMAGE)
+    assert both.select(encoding, [ON_LEFT])[0].label == "left"
+    assert encoding.fallback is None
+    assert (Detector.encoded, Fallback.encoded) == (1, 0)
+
+
+def test_fallback_answers_where_the_detector_finds_nothing_and_sees_the_photo_once(both: AutoSegmenter) -> None:
+    encoding = both.encode(IMAGE)
+    for _ in range(2):
+        best = both.select(encoding, [ON_ODD])[0]
+        assert best.label is None
+        np.testing.assert_array_equal(best.mask, ODD)
+    assert (Detector.encoded, Fallback.encoded) == (1, 1)
+
+
+def test_clicks_on_both_kinds_are_joined(both: AutoSegmenter) -> None:
+    best = both.select(both.encode(IMAGE), [ON_RIGHT, ON_ODD])[0]
+    np.testing.assert_array_equal(best.mask, RIGHT | ODD)
+    assert best.label == "right"
+    assert best.score == pytest.approx(0.5)
+
+
+def test_several_detected_objects_and_an_unknown_one_are_joined(both: AutoSegmenter) -> None:
+    best = both.select(both.encode(IMAGE), [ON_LEFT, ON_ODD, ON_RIGHT])[0]
+    np.testing.assert_array_equal(best.mask, LEFT | RIGHT | ODD)
+
+
+def test_negative_click_takes_a_detected_object_out_of_the_joined_ones(both: AutoSegmenter) -> None:
+    best = both.select(both.encode(IMAGE), [ON_LEFT, ON_RIGHT, Click(41, 11, positive=False)])[0]
+    np.testing.assert_array_equal(best.mask, LEFT)
+
+
+def test_negative_click_inside_the_only_object_is_left_to_the_fallback(both: AutoSegmenter) -> None:
+    best = both.select(both.encode(IMAGE), [ON_LEFT, Click(18, 18, positive=False)])[0]
+    assert best.label is None
+
+
+def test_object_whose_box_holds_the_click_is_taken_when_the_fallback_finds_nothing(both: AutoSegmenter) -> None:
+    assert both.select(both.encode(IMAGE), [Click(46, 10)])[0].label == "right"
+
+
+def test_click_on_nothing_names_what_the_detector_found_near(both: AutoSegmenter) -> None:
+    with pytest.raises(NoObjectError, match=r"nearest: right at"):
+        both.select(both.encode(IMAGE), [ON_NOTHING])
+
+
+def test_click_outside_the_photo_is_refused(both: AutoSegmenter, alone: AutoSegmenter) -> None:
+    for segmenter in (both, alone):
+        with pytest.raises(ValueError, match="outside the photo"):
+            segmenter.select(segmenter.encode(IMAGE), [Click(60, 0)])
+
+
+def test_instances_are_the_detector_s(both: AutoSegmenter) -> None:
+    assert isinstance(both, InstanceSegmenter)
+    assert [one.label for one in both.instances(both.encode(IMAGE))] == ["left", "right"]
+
+
+def test_without_a_checkpoint_the_fallback_does_everything_and_nothing_is_downloaded(alone: AutoSegmenter) -> None:
+    encoding = alone.encode(IMAGE)
+    assert alone.select(encoding, [ON_LEFT])[0].label is None
+    assert Detector.encoded == 0
+
+
+def test_without_a_checkpoint_classes_are_an_error_that_says_which_file_is_expected(
+    alone: AutoSegmenter, tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match=r"expected mask-rcnn_r50_fpn_ms-poly-3x_coco.*21b550bb\.pth") as caught:
+        alone.instances(alone.encode(IMAGE))
+    assert str(tmp_path) in str(caught.value)
+    assert "mask_rcnn downloads it" in str(caught.value)
+
+
+def test_name_says_what_is_used_and_the_description_why_not_more(both: AutoSegmenter, alone: AutoSegmenter) -> None:
+    assert both.name == both.description == "net, other where it finds nothing"
+    assert alone.name == "other"
+    assert "21b550bb.pth is not here" in alone.description
+
+
+def test_without_mmdet_the_fallback_does_everything(fallback: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mmdet", None)
+    segmenter = AutoSegmenter()
+    assert segmenter.select(segmenter.encode(IMAGE), [ON_LEFT])[0].label is None
+    assert "make install" in segmenter.description
+
+
+def test_mmdet_that_does_not_work_is_done_without(
+    fallback: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "net.py").touch()
+    (tmp_path / "net.pth").touch()
+    monkeypatch.setitem(sys.modules, "mmcv.ops", None)
+    segmenter = AutoSegmenter(tmp_path / "net.py")
+    assert segmenter.select(segmenter.encode(IMAGE), [ON_LEFT])[0].label is None
+    assert segmenter.name == "other"
+
+
+def test_file_that_was_named_and_is_not_here_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"mine\.pth"):
+        AutoSegmenter(checkpoint=tmp_path / "mine.pth")
+    with pytest.raises(ValueError, match="no instance-segmentation model"):
+        AutoSegmenter("no-such-model")
+
+
+def test_damaged_checkpoint_is_an_error_and_not_passed_over(fallback: None, tmp_path: Path) -> None:
+    pytest.importorskip("mmdet")
+    config = Path(__file__).parent.parent / "data" / "tiny_mask_rcnn.py"
+    (tmp_path / "net.py").write_bytes(config.read_bytes())
+    (tmp_path / "net.pth").write_bytes(b"cut off")
+    with pytest.raises(WeightsError, match=r"net\.pth is no whole checkpoint"):
+        AutoSegmenter(tmp_path / "net.py").encode(IMAGE)
+
+
+def test_making_it_loads_no_framework() -> None:
+    code = (
+        "import sys; from segment import load_segmenter; load_segmenter('auto');"
+        "print([name for name in ('torch', 'mmdet', 'mmcv', 'tensorflow', 'keras', 'requests') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
