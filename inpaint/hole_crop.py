@@ -80,11 +80,12 @@ def _fill_crop(inpainter: Inpainter, crop: Image, unknown: Mask, size_px: int | 
 
 def _shrink(crop: Image, unknown: Mask, size_wh: tuple[int, int]) -> tuple[Image, Mask]:
     """The means over the known pixels alone, and where less than half was known. The crop is 0 where unknown."""
-    share = cv2.resize((~unknown).astype(np.uint8) * 255, size_wh, interpolation=cv2.INTER_AREA) / np.float32(255)
-    total = cv2.resize(crop, size_wh, interpolation=cv2.INTER_AREA)
-    # Where a last thin rim is all that is known, no pixel of the small crop is half known.
+    # In 256ths of a level: rounding to levels would show once divided by a small share.
+    total = cv2.resize(crop.astype(np.uint16) * 256, size_wh, interpolation=cv2.INTER_AREA)
+    share = cv2.resize((~unknown).astype(np.uint16) * 256 * 255, size_wh, interpolation=cv2.INTER_AREA) / (256 * 255)
+    # Where a thin rim is all that is known, no pixel of the small crop is half known.
     known = share >= 0.5 * share.max()
-    means = total / np.where(known, share, 1)[..., None]
+    means = total / 256 / np.where(known, share, np.inf)[..., None]
     return np.clip(np.rint(means), 0, 255).astype(np.uint8), ~known
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -64,8 +66,8 @@ class PConvInpainter:
         self.config: PConvUNetConfig
         self.config, extra = read_config(path)
         self.max_size_px: int = max_size_px or extra.get("max_size_px") or 2 * self.config.multiple
-        self._device = device.replace("cuda", "gpu") if device else None
-        with keras.device(self._device):
+        self._device = device
+        with _on(device):
             self._net = read_pconv(path, dtype=PRECISIONS[precision])
         # XLA compiles for seconds for every new size; JAX knows no other way.
         self._net.compile(jit_compile=keras.backend.backend() == "jax")
@@ -98,7 +100,7 @@ class PConvInpainter:
         # Reflection, not blank: at the border the net then sees a photo going on, as in training.
         image = np.stack([_reflect(image, size_hw) for image in images]).astype(np.float32)
         valid = 1 - np.stack([_reflect(hole.view(np.uint8), size_hw) for hole in holes]).astype(np.float32)
-        with keras.device(self._device):
+        with _on(self._device):
             prediction = self._net.predict_on_batch([image / 127.5 - 1, valid[..., None]])
         return np.asarray(prediction, np.float32)
 
@@ -143,6 +145,14 @@ def converted(checkpoint: Path) -> Path:
             f"or run `python -m inpaint.convert {checkpoint} OUT.npz` and give OUT.npz"
         ) from error
     return bundle
+
+
+def _on(device: str | None) -> AbstractContextManager[Any]:
+    """Where Keras puts what is made inside the block: its own choice for None."""
+    if device is None:
+        return nullcontext()
+    kind, _, number = device.lower().replace("cuda", "gpu").partition(":")
+    return keras.device(f"{kind}:{number or 0}")
 
 
 def _padded_size(size_px: int, multiple: int) -> int:
