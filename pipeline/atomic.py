@@ -7,6 +7,11 @@ import secrets
 from pathlib import Path
 
 
+def in_the_way(path: Path) -> str:
+    """What to say where a file of that name is there already."""
+    return f"{path} exists already: choose another name, or allow overwriting (--overwrite)"
+
+
 def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
     """Writes the file in one step: whoever looks sees the old state or the whole new file, after a crash too.
 
@@ -37,14 +42,10 @@ def _link_new(partial: Path, path: Path) -> None:
     try:
         path.hardlink_to(partial)
     except FileExistsError:
-        raise FileExistsError(
-            f"{path} exists already: choose another name, or allow overwriting (--overwrite)"
-        ) from None
+        raise FileExistsError(in_the_way(path)) from None
     except OSError:  # a file system without hard links, such as FAT
         if path.exists():
-            raise FileExistsError(
-                f"{path} exists already: choose another name, or allow overwriting (--overwrite)"
-            ) from None
+            raise FileExistsError(in_the_way(path)) from None
         partial.rename(path)
 
 

@@ -54,7 +54,7 @@ def run_effect(args: argparse.Namespace) -> int:
 
 def run_masks(args: argparse.Namespace) -> int:
     """Saves masks and boxes of every photo. Returns the exit code; raises as `run_effect` does."""
-    from pipeline.atomic import write_bytes
+    from pipeline.atomic import in_the_way, write_bytes
     from pipeline.coco import AnnotatedPhoto, document
     from pipeline.mask_job import save_masks
 
@@ -67,9 +67,7 @@ def run_masks(args: argparse.Namespace) -> int:
     _check_folder(out)
     tasks = plan(args.inputs, out=out)
     if (out / _MASKS_FILE).exists() and not args.overwrite:
-        raise FileExistsError(
-            f"{out / _MASKS_FILE} exists already: choose another folder, or allow overwriting (--overwrite)"
-        )
+        raise FileExistsError(in_the_way(out / _MASKS_FILE))
     models = _models(args, pick)
     annotated: list[AnnotatedPhoto] = []
 

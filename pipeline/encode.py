@@ -15,9 +15,11 @@ from pipeline.edit import laid_on
 from pipeline.formats import HOLDS_1_BIT, HOLDS_16_BIT, HOLDS_ALPHA, HOLDS_CMYK, HOLDS_GREY, HOLDS_METADATA, LOSSY
 from pipeline.palette import palette_image
 from pipeline.photo import Photo, PhotoError, to_uint8
+from pipeline.quality import encoder_options, matching_quality
 
 _NEW_JPEG_QUALITY = 92  # for a photo that was no JPEG before: hardly to be told from the original
 _NEW_QUALITY = {"WEBP": 90, "HEIF": 80, "AVIF": 80}
+_PNG_LEVEL = 4  # measured on a photo: half a percent larger than 6, the default, in a third of the time
 _JPEG_SEGMENT = 65533  # bytes
 
 
@@ -56,7 +58,7 @@ def _encode(photo: Photo, format_name: str, quality: int | None) -> bytes:
     options: dict[str, Any] = {}
     if format_name == "PNG":
         file = io.BytesIO()
-        image.save(file, "PNG")
+        image.save(file, "PNG", compress_level=_PNG_LEVEL)
         return _with_metadata_chunks(file.getvalue(), photo, icc)
     if icc and format_name in HOLDS_METADATA:
         options["icc_profile"] = icc
@@ -152,10 +154,8 @@ def _quality_options(photo: Photo, image: Image.Image, format_name: str, quality
     if format_name == "WEBP" and quality is None and same_kind and photo.encoding.lossless:
         return {"lossless": True, "exact": True}  # exact: the colours under transparent pixels stay too
     if quality is None and same_kind:
-        from pipeline.quality import matching_quality
-
         quality = matching_quality(image, format_name, photo.encoding.bytes_per_pixel)
-    return {"quality": quality or _NEW_QUALITY[format_name]}
+    return encoder_options(format_name, quality or _NEW_QUALITY[format_name])
 
 
 def _tiff_options(photo: Photo, image: Image.Image) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _encode_16_bit(photo: Photo, format_name: str) -> bytes:
         channels = np.dstack([photo.pixels, photo.alpha])
     if channels.ndim == 3:
         channels = channels[..., [2, 1, 0, 3][: channels.shape[2]]]  # to OpenCV's order, at once
-    _, png = cv2.imencode(".png", np.ascontiguousarray(channels), [cv2.IMWRITE_PNG_COMPRESSION, 6])
+    _, png = cv2.imencode(".png", np.ascontiguousarray(channels), [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
     return _with_metadata_chunks(png.tobytes(), photo, icc)
 
 

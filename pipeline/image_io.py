@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.atomic import write_bytes
+from pipeline.atomic import in_the_way, write_bytes
 from pipeline.formats import BY_EXTENSION, MAIN_EXTENSIONS
 from pipeline.photo import Photo, PhotoError
 
@@ -44,7 +44,7 @@ def save(photo: Photo, path: str | Path, *, quality: int | None = None, overwrit
     path = Path(path)
     format_name = format_of(path)
     if not overwrite and path.exists():  # asked here too: encoding first would waste the time
-        raise FileExistsError(f"{path} exists already: choose another name, or allow overwriting (--overwrite)")
+        raise FileExistsError(in_the_way(path))
     try:
         data, notes = encode(photo, format_name, quality=quality)
     except PhotoError as error:

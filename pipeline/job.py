@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inpaint import Inpainter
 from pipeline import edit, image_io
+from pipeline.atomic import in_the_way
 from pipeline.models import Models
 from pipeline.photo import Alpha, Photo, PhotoError, Pixels, to_depth, to_uint8
 from pipeline.selection import Pick, choose
@@ -117,7 +118,7 @@ def check_target(target: Path, effect: Effect, *, overwrite: bool) -> None:
             "or replace the background with a colour"
         )
     if not overwrite and target.exists():
-        raise FileExistsError(f"{target} exists already: choose another name, or allow overwriting (--overwrite)")
+        raise FileExistsError(in_the_way(target))
 
 
 def apply(photo: Photo, mask: Mask, effect: Effect, *, inpainter: Inpainter | None = None) -> Photo:
