@@ -1,35 +1,31 @@
-"""The best inpainter that is here without a download: the bundled PConv net, else Telea."""
+"""The best inpainter that is here without a download."""
 
 from __future__ import annotations
 
-from inpaint.base import Image, Inpainter, Mask
+from inpaint.base import Inpainter
+from inpaint.opencv import TeleaInpainter
+from inpaint.patch_match import PatchMatchInpainter
 from weights import WEIGHTS, WeightSpec, locate
 
 
-class AutoInpainter:
-    """Fills holes with the net that ships with Clickaway, or with Telea's method where none does.
+class AutoInpainter(PatchMatchInpainter):
+    """The PConv net that ships with Clickaway (Telea where none does), then the photo's own texture in its fill.
 
-    name tells which it chose ("pconv:NAME" or "telea"), max_size_px what that one likes.
+    name tells which it chose: "patch_match over pconv:NAME" or "patch_match over telea".
     precision, device: for the net, see PConvInpainter.
     """
 
     def __init__(self, *, precision: str = "float32", device: str | None = None):
-        spec = bundled_inpainter()
-        self._chosen: Inpainter
-        if spec is None:
-            from inpaint.opencv import TeleaInpainter
+        super().__init__(_first_fill(precision, device))
 
-            self._chosen, self.name = TeleaInpainter(), TeleaInpainter.name
-        else:
-            from inpaint.pconv import PConvInpainter  # brings Keras in
 
-            self._chosen = PConvInpainter(weights=spec.name, precision=precision, device=device)
-            self.name = self._chosen.name
-        self.max_size_px: int | None = self._chosen.max_size_px
+def _first_fill(precision: str, device: str | None) -> Inpainter:
+    spec = bundled_inpainter()
+    if spec is None:
+        return TeleaInpainter()
+    from inpaint.pconv import PConvInpainter  # brings Keras in
 
-    def inpaint(self, image: Image, hole: Mask) -> Image:
-        """A new photo with the hole filled, equal to image wherever hole is False (see inpaint.base.Inpainter)."""
-        return self._chosen.inpaint(image, hole)
+    return PConvInpainter(weights=spec.name, precision=precision, device=device)
 
 
 def bundled_inpainter() -> WeightSpec | None:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inpaint import load_inpainter
-from inpaint.base import Image, Mask, check_hole
+from inpaint.base import Image, Inpainter, Mask, check_hole
+from inpaint.hole_crop import fill_by_crops
 from inpaint.patch_search import (
     PATCH_RADIUS_PX,
     distances_of,
@@ -24,6 +25,7 @@ from inpaint.patch_search import (
 )
 
 TEXTURE_WEIGHT = 20.0  # of squared mean gradients beside squared colours, both in 0..255; 2 leaves fills too smooth
+START_SIZE_PX = 512  # longer side of the crop that is filled first, where its inpainter has no size of its own
 COARSEST_SIDE_PX = 40  # the pyramid stops before a side is shorter than this
 # Search-and-vote rounds, and how far the search looks, from the coarsest level on; the last serves all finer ones.
 # What belongs where is settled while the photo is small; fine levels only follow it, for their pixels are many.
@@ -36,13 +38,20 @@ Array = NDArray[np.float32]
 class PatchMatchInpainter:
     """A first fill, then the photo's own texture in its place."""
 
-    def __init__(self, start: str = "telea"):
-        """start: the inpainter of the first fill, any name that load_inpainter knows."""
-        self._start = load_inpainter(start)
+    max_size_px = 2048  # beyond it the search takes longer than people wait
+
+    def __init__(self, start: Inpainter | str = "telea"):
+        """start: what makes the first fill, an inpainter or its name."""
+        self._start = load_inpainter(start) if isinstance(start, str) else start
+        self.name = f"patch_match over {getattr(self._start, 'name', type(self._start).__name__)}"
 
     def inpaint(self, image: Image, hole: Mask) -> Image:
-        """As every inpainter: a new photo, equal to image wherever hole is False."""
-        return refine_texture(image, hole, self._start.inpaint(image, hole))
+        """A new photo with the hole filled, equal to image wherever hole is False (see inpaint.base.Inpainter)."""
+        check_hole(image, hole)
+        # The first fill decides on colours and their places, not on detail: it may be a small one.
+        size_px = getattr(self._start, "max_size_px", None) or START_SIZE_PX
+        first = fill_by_crops(self._start, image, hole, net_size_px=size_px)
+        return refine_texture(image, hole, first)
 
 
 def refine_texture(image: Image, hole: Mask, fill: Image, *, seed: int = 0) -> Image:
@@ -94,7 +103,7 @@ def _pyramid(estimate: Array, texture: Array, hole: Mask) -> list[tuple[Array, A
     # Halve until the hole is about a patch deep: there the surroundings decide alone.
     while depth > PATCH_RADIUS_PX + 1 and min(hole.shape) >= 2 * COARSEST_SIDE_PX:
         size_wh = ((hole.shape[1] + 1) // 2, (hole.shape[0] + 1) // 2)
-        estimate = cv2.resize(estimate, size_wh, interpolation=cv2.INTER_AREA)
+        estimate = _averaged(estimate, size_wh)
         # Fine texture must still be told apart at coarse levels: subsampled, not averaged (Newson et al., section 3.3).
         texture = np.ascontiguousarray(texture[::2, ::2])
         hole = cv2.resize(hole.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA) > 0
@@ -115,13 +124,19 @@ def _texture(estimate: Array, hole: Mask) -> Array:
     pyramid = [(total, weight)]
     while min(sizes[-1]) > 1 and (pyramid[-1][1] < 1e-3).any():
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-        halves = (cv2.resize(x, sizes[-1], interpolation=cv2.INTER_AREA) for x in pyramid[-1])
-        pyramid.append(tuple(x.reshape(*sizes[-1][::-1], -1) for x in halves))
+        total, weight = (_averaged(x, sizes[-1]) for x in pyramid[-1])
+        pyramid.append((total, weight))
     spread = pyramid[-1][0] / np.maximum(pyramid[-1][1], 1e-6)
     for (total, weight), size in zip(pyramid[-2::-1], sizes[-2::-1], strict=True):
         coarse = cv2.resize(spread, size, interpolation=cv2.INTER_LINEAR)
         spread = np.where(weight < 1e-3, coarse, total / np.maximum(weight, 1e-6))
     return (spread * np.sqrt(TEXTURE_WEIGHT)).astype(np.float32)
+
+
+def _averaged(x: Array, size_wh: tuple[int, int]) -> Array:
+    """(H, W, C) at a smaller size, each pixel the mean over its area."""
+    small = cv2.resize(x, size_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32).reshape(*size_wh[::-1], -1)  # OpenCV drops a last axis of one
 
 
 def _dilate(mask: Mask, radius: int = PATCH_RADIUS_PX) -> Mask:

@@ -137,7 +137,7 @@ def test_a_radius_of_nothing_is_refused():
 def test_auto_says_which_inpainter_it_chose(monkeypatch):
     monkeypatch.setattr(weights, "WEIGHTS", {})
     monkeypatch.setattr("inpaint.auto.WEIGHTS", {})
-    assert load_inpainter("auto").name == "telea"
+    assert load_inpainter("auto").name == "patch_match over telea"
 
 
 def test_auto_takes_the_bundled_net_where_its_file_is_there(monkeypatch, bundle):
@@ -154,10 +154,9 @@ def test_auto_takes_the_bundled_net_where_its_file_is_there(monkeypatch, bundle)
     monkeypatch.setitem(weights.WEIGHTS, spec.name, spec)
     monkeypatch.setattr(weights, "BUNDLED_DIR", bundle.parent)
     chosen = load_inpainter("auto")
-    assert chosen.name == "pconv:pconv-clickaway"
-    assert chosen.max_size_px == 16
+    assert chosen.name == "patch_match over pconv:pconv-clickaway"
     monkeypatch.setattr(weights, "BUNDLED_DIR", bundle.parent / "nowhere")
-    assert load_inpainter("auto").name == "telea"
+    assert load_inpainter("auto").name == "patch_match over telea"
 
 
 def test_an_unknown_name_or_option_is_refused():
