@@ -6,7 +6,6 @@ import io
 import math
 from dataclasses import replace
 
-import numpy as np
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -22,7 +21,7 @@ from PIL import (
 
 from pipeline import metadata
 from pipeline.photo import Encoding, Metadata, Photo, PhotoError
-from pipeline.pixels import read_pixels, turn
+from pipeline.pixels import read_pixels
 from pipeline.tiff import exif_of_tiff
 
 # Only these are ever tried: Pillow knows formats that start other programs, such as EPS.
@@ -111,10 +110,7 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> Photo:
     encoding = _encoding(image, format_name, data)  # read before load, which closes some plugins' tables
     kept = _metadata(image, format_name, data, turned=orientation >= 5)
     image.load()
-    photo = read_pixels(image, format_name, data, kept.icc)
-    # Pillow turns TIFF files by itself; OpenCV, which reads the 16-bit ones, does not.
-    if format_name != "TIFF" or photo.pixels.dtype == np.uint16:
-        photo = _turned(photo, orientation)
+    photo = read_pixels(image, format_name, data, icc=kept.icc, orientation=orientation)
     return replace(photo, metadata=kept, encoding=encoding, notes=tuple(notes))
 
 
@@ -125,15 +121,6 @@ def _orientation(image: ImageFile.ImageFile) -> int:
     except Exception:  # damaged EXIF is no reason to refuse the picture
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _turned(photo: Photo, orientation: int) -> Photo:
-    if orientation == 1:
-        return photo
-    pixels = np.ascontiguousarray(turn(photo.pixels, orientation))
-    alpha = None if photo.alpha is None else np.ascontiguousarray(turn(photo.alpha, orientation))
-    cmyk = None if photo.cmyk is None else np.ascontiguousarray(turn(photo.cmyk, orientation))
-    return replace(photo, pixels=pixels, alpha=alpha, cmyk=cmyk)
 
 
 def _encoding(image: ImageFile.ImageFile, format_name: str, data: bytes) -> Encoding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,10 @@ def encode(photo: Photo, format_name: str, *, quality: int | None = None) -> tup
             notes.append(f"{format_name} has no transparency: the transparent parts became white")
     if photo.pixels.dtype == np.uint16 and format_name not in HOLDS_16_BIT:
         notes.append(f"{format_name} has 8 bits a channel: the photo's 16 were rounded")
+    if format_name == "JPEG":
+        photo, dropped = _fitting_metadata(photo)
+        if dropped:
+            notes.append(f"JPEG cannot hold {' and '.join(dropped)} as long as this photo's: left out")
     try:
         return _encode(photo, format_name, quality), notes
     except (OSError, ValueError, RuntimeError) as error:
@@ -137,15 +142,23 @@ def _jpeg_options(photo: Photo, image: Image.Image, quality: int | None) -> dict
         options["progressive"] = encoding.jpeg_progressive
     else:
         options["quality"], options["subsampling"] = _NEW_JPEG_QUALITY, "4:4:4"
-    # A JPEG segment has at most 64 KiB: what is longer is left out, for the picture matters more.
-    if kept.iptc and len(kept.iptc) + 14 <= _JPEG_SEGMENT:
+    if kept.iptc:
         block = b"Photoshop 3.0\0" + kept.iptc
         options["extra"] = b"\xff\xed" + (len(block) + 2).to_bytes(2, "big") + block
-    if kept.exif and len(kept.exif) + 6 > _JPEG_SEGMENT:
-        options["exif"] = b""
-    if kept.xmp and len(kept.xmp) + 29 > _JPEG_SEGMENT:
-        options["xmp"] = b""
     return options
+
+
+def _fitting_metadata(photo: Photo) -> tuple[Photo, list[str]]:
+    """The photo without what is too long for a JPEG's segments of 64 KiB, and the names of that."""
+    # The lengths are those of the names that go before: "Exif\0\0", XMP's address, "Photoshop 3.0\0".
+    sizes = {"exif": ("EXIF", 6), "xmp": ("XMP", 29), "iptc": ("captions", 14)}
+    too_long = [
+        field
+        for field, (_, prefix) in sizes.items()
+        if len(getattr(photo.metadata, field) or b"") + prefix > _JPEG_SEGMENT
+    ]
+    kept = replace(photo.metadata, **dict.fromkeys(too_long))
+    return replace(photo, metadata=kept), [sizes[field][0] for field in too_long]
 
 
 def _quality_options(photo: Photo, image: Image.Image, format_name: str, quality: int | None) -> dict[str, Any]:

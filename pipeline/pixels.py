@@ -13,25 +13,31 @@ from pipeline.color import cmyk_to_rgb
 from pipeline.photo import Photo, PhotoError
 
 
-def read_pixels(image: ImageFile.ImageFile, format_name: str, data: bytes, icc: bytes | None) -> Photo:
+def read_pixels(
+    image: ImageFile.ImageFile, format_name: str, data: bytes, *, icc: bytes | None, orientation: int
+) -> Photo:
     """The pixels, opacity, mode and palette of a file that Pillow has opened and loaded; the rest is left empty.
 
-    data: the whole file, for what Pillow would cut to 8 bits. icc: its profile, for CMYK.
+    data: the whole file, for what Pillow would cut to 8 bits. icc: its profile, for CMYK. orientation: EXIF's number;
+    the pixels are turned by it.
     Raises PhotoError for pixels that a photo does not have, such as floating-point numbers.
     """
-    if _is_16_bit(image, format_name, data):
-        return _from_channels(_read_16_bit(image, format_name, data))
-    return _from_pillow(image, icc)
+    if _is_16_bit(image, format_name, data) and not image.mode.startswith("I"):
+        photo = _from_channels(_read_16_bit_color(image, data))
+    else:
+        photo = _from_pillow(image, format_name, icc)
+    # Pillow and OpenCV both turn TIFF files by themselves when they decode them, and no others.
+    return photo if format_name == "TIFF" else _turned(photo, orientation)
 
 
-def _from_pillow(image: Image.Image, icc: bytes | None) -> Photo:
+def _from_pillow(image: Image.Image, format_name: str, icc: bytes | None) -> Photo:
     """The photo of a loaded 8-bit picture, or of 16-bit grey."""
     mode = image.mode
     if mode.startswith("I"):
         grey = np.asarray(image)
         if grey.dtype != np.uint16 and (grey.min() < 0 or grey.max() > 65535):
             raise PhotoError("its pixels are 32-bit numbers: save it with 16 bits a channel first")
-        return _from_channels(grey.astype(np.uint16))
+        return _from_channels(_grey_16_bit(grey.astype(np.uint16), image, format_name))
     if mode == "F":
         raise PhotoError("its pixels are 32-bit floating-point numbers: save it with 16 bits a channel first")
     if mode == "CMYK":
@@ -82,25 +88,26 @@ def _is_16_bit(image: ImageFile.ImageFile, format_name: str, data: bytes) -> boo
     return False
 
 
-def _read_16_bit(image: ImageFile.ImageFile, format_name: str, data: bytes) -> NDArray[np.uint16]:
-    """The channels of a 16-bit file, as `_from_channels` wants them. Pillow has loaded it, so it is whole."""
+def _grey_16_bit(grey: NDArray[np.uint16], image: Image.Image, format_name: str) -> NDArray[np.uint16]:
+    """(H, W), or (H, W, 2) with an opacity where one grey stands for transparency. Pillow leaves both to us."""
+    if format_name == "TIFF" and image.tag_v2.get(262) == 0:  # type: ignore[attr-defined]  # white is zero
+        grey = 65535 - grey
+    if isinstance(clear := image.info.get("transparency"), int):
+        return np.stack([grey, np.where(grey == clear, 0, 65535).astype(np.uint16)], axis=2)
+    return grey
+
+
+def _read_16_bit_color(image: ImageFile.ImageFile, data: bytes) -> NDArray[np.uint16]:
+    """The channels of a 16-bit file, as `_from_channels` wants them. Pillow has loaded it: it is whole."""
+    if getattr(image, "tag_v2", {}).get(284) == 2:  # OpenCV reads these as if the channels lay side by side
+        raise PhotoError("its channels lie one after the other: save it with interleaved channels first")
     import cv2  # late: most photos never need it
 
-    if image.mode.startswith("I"):
-        grey = np.asarray(image).astype(np.uint16)
-        if format_name == "TIFF" and image.tag_v2.get(262) == 0:  # type: ignore[attr-defined]  # white is zero
-            grey = 65535 - grey
-        if isinstance(clear := image.info.get("transparency"), int):
-            return np.stack([grey, np.where(grey == clear, 0, 65535).astype(np.uint16)], axis=2)
-        return grey
     read = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if read is None or read.dtype != np.uint16:
+    if read is None or read.dtype != np.uint16 or read.ndim != 3:
         raise PhotoError("its way to keep 16 bits a channel is not supported: save it as plain RGB, 16 bits, first")
-    if read.ndim == 3:
-        read = read[..., [2, 1, 0, 3][: read.shape[2]]]  # OpenCV's order to RGB, at once
-        if image.mode in ("LA", "La"):
-            read = read[..., [0, 3]]
-    return read.astype(np.uint16, copy=False)
+    read = read[..., [2, 1, 0, 3][: read.shape[2]]]  # OpenCV's order to RGB, at once
+    return read[..., [0, 3]] if image.mode in ("LA", "La") else read  # type: ignore[return-value]
 
 
 def turn(array: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -115,3 +122,12 @@ def turn(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     if orientation in (2, 3, 6, 7):
         array = array[:, ::-1]
     return array
+
+
+def _turned(photo: Photo, orientation: int) -> Photo:
+    if orientation == 1:
+        return photo
+    pixels = np.ascontiguousarray(turn(photo.pixels, orientation))
+    alpha = None if photo.alpha is None else np.ascontiguousarray(turn(photo.alpha, orientation))
+    cmyk = None if photo.cmyk is None else np.ascontiguousarray(turn(photo.cmyk, orientation))
+    return replace(photo, pixels=pixels, alpha=alpha, cmyk=cmyk)

@@ -18,6 +18,8 @@ _ORIENTATION, _XMP, _ICC = 274, 700, 34675
 _DESCRIPTIVE = frozenset((269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, 33723)) | _RESOLUTION
 # Windows' own title, comment, author, keywords and subject.
 _WINDOWS = frozenset(range(0x9C9B, 0x9CA0))
+# A description by which tifffile or ImageJ says how the pixels lie: they will lie differently.
+_DESCRIPTION, _LAYOUTS = 270, ('{"shape"', "ImageJ=")
 _DEFLATE, _PREDICT_HORIZONTAL, _RGB, _BLACK_IS_ZERO, _UNASSOCIATED_ALPHA = 8, 2, 2, 1, 2
 _STRIP_BYTES = 1 << 20
 
@@ -28,6 +30,8 @@ def exif_of_tiff(image: TiffImagePlugin.TiffImageFile) -> bytes | None:
     kept = Image.Exif()
     for tag in (_DESCRIPTIVE | _WINDOWS).intersection(image.tag_v2):
         kept[tag] = image.tag_v2[tag]
+    if str(kept.get(_DESCRIPTION, "")).startswith(_LAYOUTS):
+        del kept[_DESCRIPTION]
     for directory in (_EXIF_IFD, _GPS_IFD):
         if tags := dict(whole.get_ifd(directory)):
             kept[directory] = tags
