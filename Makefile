@@ -31,7 +31,7 @@ lock: install
 	@$(RUN) tools/lock.py
 
 picture: install
-	@$(RUN) tools/draw_readme_picture.py
+	@$(RUN) -m tools.draw_readme_picture
 
 clean:
 	rm -rf .venv build dist *.egg-info

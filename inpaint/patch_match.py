@@ -119,13 +119,13 @@ def _texture(estimate: Array, hole: Mask) -> Array:
     along = [np.abs(np.diff(grey, axis=axis, append=np.take(grey, [-1], axis))) for axis in (1, 0)]
     gradients = np.stack(along, axis=2) * known[..., None]
     window = (4 * PATCH_RADIUS_PX + 1,) * 2
-    total, weight = cv2.blur(gradients, window), cv2.blur(known, window)[..., None]
+    total: Array = np.asarray(cv2.blur(gradients, window), np.float32)
+    weight: Array = np.asarray(cv2.blur(known, window), np.float32)[..., None]
     sizes = [total.shape[1::-1]]
     pyramid = [(total, weight)]
     while min(sizes[-1]) > 1 and (pyramid[-1][1] < 1e-3).any():
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-        total, weight = (_averaged(x, sizes[-1]) for x in pyramid[-1])
-        pyramid.append((total, weight))
+        pyramid.append((_averaged(pyramid[-1][0], sizes[-1]), _averaged(pyramid[-1][1], sizes[-1])))
     spread = pyramid[-1][0] / np.maximum(pyramid[-1][1], 1e-6)
     for (total, weight), size in zip(pyramid[-2::-1], sizes[-2::-1], strict=True):
         coarse = cv2.resize(spread, size, interpolation=cv2.INTER_LINEAR)

@@ -47,7 +47,7 @@ class GrabCutSegmenter:
         """
         image, small = encoding.image, encoding.small
         check_clicks(clicks, image.shape[:2])
-        lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
+        lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.uint8)
         seeds = _seed_map(clicks, image.shape[:2], small.shape[:2])
         candidates = []
         for scale in SCALES:
@@ -148,7 +148,8 @@ def _grab_cut(image: Image, labels: NDArray[np.uint8], iterations: int) -> NDArr
     labels = labels.copy()
     cv2.setRNGSeed(0)  # its colour models start from k-means with random centres
     try:
-        cv2.grabCut(image, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), iterations, cv2.GC_INIT_WITH_MASK)
+        no_box = (0, 0, 0, 0)
+        cv2.grabCut(image, labels, no_box, np.zeros((1, 65)), np.zeros((1, 65)), iterations, cv2.GC_INIT_WITH_MASK)
     except cv2.error:
         # No foreground or no background sample is left, in a photo of one colour say: nothing is told apart.
         labels[labels == cv2.GC_PR_FGD] = cv2.GC_PR_BGD
@@ -220,7 +221,7 @@ def _watershed_segments(small: Image, side: Mask) -> list[Mask]:
     if not opened.any() or opened.all():
         return []
     distance = cv2.distanceTransform(opened, cv2.DIST_L2, 5)
-    _, components = cv2.connectedComponents(opened)
+    components = np.asarray(cv2.connectedComponents(opened)[1], np.intp)
     # The sure core is 0.5 of each component's own depth: one threshold for all loses the small components.
     deepest = np.zeros(components.max() + 1)
     np.maximum.at(deepest, components.ravel(), distance.ravel())
@@ -245,7 +246,7 @@ def _fit(image: Image, size_px: int) -> Image:
     if scale >= 1:
         return image.copy()
     size_wh = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _grow_to(mask: Mask, hw: tuple[int, int]) -> Mask:
