@@ -110,7 +110,9 @@ class TrainConfig:
         if not 0 < self.validation_fraction < 1:
             raise ValueError(f"--validation-fraction must be between 0 and 1, got {self.validation_fraction}")
         if not 0 < self.area_min < self.area_max < 1:
-            raise ValueError(f"--area-min {self.area_min} must be below --area-max {self.area_max}, both between 0 and 1")
+            raise ValueError(
+                f"--area-min {self.area_min} must be below --area-max {self.area_max}, both between 0 and 1"
+            )
         step_px = 2**self.levels
         for name in ("crop_px", "validation_px"):
             if getattr(self, name) % step_px:
@@ -191,9 +193,8 @@ def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
     known = {spec.name for spec in dataclasses.fields(TrainConfig)}
     if unknown := sorted(set(values) - known):
         raise ValueError(f"no option is called {', '.join(unknown)}: is this configuration from another version?")
-    return dataclasses.replace(
-        config, **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    )
+    changes: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return dataclasses.replace(config, **changes)
 
 
 def write_config(config: TrainConfig, path: Path) -> None:

@@ -7,12 +7,9 @@ tf.data, one machine of a cluster.
 from __future__ import annotations
 
 import math
-import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,7 +18,7 @@ from numpy.typing import NDArray
 
 from inpaint.base import Image, Mask
 from train_pconv.holes import HoleMix
-from train_pconv.photos import BrokenPhotoError, Photos
+from train_pconv.photos import BrokenPhotoError, Photos, hash_share
 
 _ORDER, _SAMPLE, _VALIDATION = 1, 2, 3  # streams of random numbers that never meet
 _REPLACEMENTS = 50  # photos tried in place of a broken one
@@ -51,7 +48,8 @@ class Samples:
     ) -> None:
         """numbers: the photos to use. The others are as in TrainConfig."""
         self._photos, self._numbers, self._holes = photos, numbers, holes
-        self._crop_px, self._zoom_out, self._flip, self._colour, self._seed = crop_px, zoom_out, flip, colour, seed
+        self.crop_px = crop_px
+        self._zoom_out, self._flip, self._colour, self._seed = zoom_out, flip, colour, seed
         self._order = lru_cache(maxsize=3)(self._shuffled)
 
     def sample(self, index: int) -> tuple[Image, Mask]:
@@ -70,12 +68,12 @@ class Samples:
                 number = self._numbers[int(rng.integers(len(self._numbers)))]
         else:
             raise BrokenPhotoError(f"{_REPLACEMENTS} photos in a row are broken, such as {self._photos.names[number]}")
-        crop = random_crop(photo, rng, self._crop_px, zoom_out=self._zoom_out)
+        crop = random_crop(photo, rng, self.crop_px, zoom_out=self._zoom_out)
         if self._flip and rng.random() < 0.5:
             crop = crop[:, ::-1]
         if self._colour:
             crop = vary_colour(crop, rng, self._colour)
-        return crop, self._holes.draw(rng, (self._crop_px, self._crop_px))
+        return crop, self._holes.draw(rng, (self.crop_px, self.crop_px))
 
     def _shuffled(self, turn: int) -> NDArray[np.int64]:
         return np.random.default_rng([self._seed, _ORDER, turn]).permutation(len(self._numbers))
@@ -100,7 +98,7 @@ def fit_square(square: Image, side_px: int) -> Image:
     if square.shape[0] == side_px:
         return square.copy()
     how = cv2.INTER_AREA if square.shape[0] > side_px else cv2.INTER_CUBIC
-    return cv2.resize(square, (side_px, side_px), interpolation=how)
+    return np.asarray(cv2.resize(square, (side_px, side_px), interpolation=how), np.uint8)
 
 
 def vary_colour(photo: Image, rng: Generator, strength: float) -> Image:
@@ -128,8 +126,6 @@ def validation_batches(
 
     Buckets of hole areas take turns. The order of the photos is by hash, so that folders mix.
     """
-    from train_pconv.photos import hash_share
-
     ordered = sorted(numbers, key=lambda number: hash_share(photos.names[number], "validation order"))
     samples: list[tuple[Image, Mask]] = []
     for number in ordered:
@@ -151,49 +147,3 @@ def middle_square(photo: Image, side_px: int) -> Image:
     side = min(height, width)
     y, x = (height - side) // 2, (width - side) // 2
     return fit_square(photo[y : y + side, x : x + side], side_px)
-
-
-class Feed:
-    """Batches made ahead by threads (decoding and OpenCV let go of the interpreter), and the time spent waiting.
-
-    shard: (this machine's number, how many): a machine makes its part of every batch.
-    """
-
-    def __init__(
-        self,
-        samples: Samples,
-        *,
-        batch: int,
-        first_step: int,
-        steps: int,
-        workers: int,
-        prefetch: int,
-        shard: tuple[int, int] = (0, 1),
-    ) -> None:
-        if batch % shard[1]:
-            raise ValueError(f"--batch {batch} must be a multiple of the {shard[1]} machines")
-        self._samples, self._batch, self._shard = samples, batch, shard
-        self._steps = range(first_step, first_step + steps)
-        self._workers, self._prefetch = workers, prefetch
-        self.waited_s = 0.0
-
-    def __iter__(self) -> Iterator[Batch]:
-        cv2.setNumThreads(1)  # the workers are the parallelism; OpenCV's own threads would fight them
-        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="samples")
-        ahead: deque[list[Future[Any]]] = deque()
-        try:
-            for step in self._steps:
-                while len(ahead) <= self._prefetch and step + len(ahead) < self._steps.stop:
-                    ahead.append([pool.submit(self._samples.sample, i) for i in self.indices(step + len(ahead))])
-                started = time.perf_counter()
-                batch = to_batch([future.result() for future in ahead.popleft()])
-                self.waited_s += time.perf_counter() - started
-                yield batch
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def indices(self, step: int) -> range:
-        """The numbers of the samples that this machine makes for a step."""
-        rank, machines = self._shard
-        part = self._batch // machines
-        return range(step * self._batch + rank * part, step * self._batch + (rank + 1) * part)

@@ -162,7 +162,8 @@ def from_file(hole: Mask, rng: Generator, hw: tuple[int, int]) -> Mask:
     scale = max(hw) / (float(rng.uniform(0.6, 1.0)) * min(hole.shape))
     matrix = cv2.getRotationMatrix2D((file_w / 2, file_h / 2), float(rng.uniform(0, 360)), scale)
     reach = 0.15 * min(hw) * scale
-    matrix[:, 2] += np.array([width - file_w, height - file_h]) / 2 + rng.uniform(-reach, reach, 2)
+    shift = np.array([width - file_w, height - file_h]) / 2 + rng.uniform(-reach, reach, 2)
+    matrix = np.column_stack([matrix[:, :2], matrix[:, 2] + shift])
     turned = cv2.warpAffine(hole.astype(np.uint8) * 255, matrix, (width, height), flags=cv2.INTER_LINEAR) > 127
     kernel_px = round(float(rng.uniform(0, 49)) * min(hw) / 512)  # 9 to 49 pixels of 512 as published, or none
     if kernel_px > 1:
@@ -194,7 +195,9 @@ def fit_area(hole: Mask, low: float, high: float, wanted: float, *, border: bool
     if not border:
         score[~inside(hw).ravel()] = -np.inf
     room = int(np.isfinite(score).sum())
-    count = min(room, max(1, math.ceil(low * score.size), min(round(wanted * score.size), math.ceil(high * score.size) - 1)))
+    count = min(
+        room, max(1, math.ceil(low * score.size), min(round(wanted * score.size), math.ceil(high * score.size) - 1))
+    )
     fitted = np.zeros(score.size, bool)
     fitted[np.argsort(-score, kind="stable")[:count]] = True
     return fitted.reshape(hw)

@@ -25,9 +25,7 @@ def grid(rows: Sequence[Sequence[Image]]) -> Image:
     """Pictures of one size in rows and columns, a thin grey line between them."""
     height, width = rows[0][0].shape[:2]
     columns = max(len(row) for row in rows)
-    sheet = np.full(
-        (len(rows) * (height + _GAP_PX) - _GAP_PX, columns * (width + _GAP_PX) - _GAP_PX, 3), 128, np.uint8
-    )
+    sheet = np.full((len(rows) * (height + _GAP_PX) - _GAP_PX, columns * (width + _GAP_PX) - _GAP_PX, 3), 128, np.uint8)
     for i, row in enumerate(rows):
         for j, picture in enumerate(row):
             y, x = i * (height + _GAP_PX), j * (width + _GAP_PX)

@@ -150,7 +150,7 @@ class Photos:
         short = min(photo.shape[:2])
         if self._side_px and short > self._side_px:
             size = (round(photo.shape[1] * self._side_px / short), round(photo.shape[0] * self._side_px / short))
-            photo = cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+            photo = np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
         with self._lock:
             if photo.nbytes <= self._room:
                 self._room -= photo.nbytes
