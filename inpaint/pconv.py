@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from inpaint.auto import bundled_inpainter
 from inpaint.base import Image, Mask, check_hole
-from inpaint.pconv_unet import PConvUNetConfig, read_config, read_pconv
 from weights import WEIGHTS, WeightsError, check_sha256, fetch
 
 PUBLIC_WEIGHTS = "pconv-places2-256"
@@ -55,17 +53,22 @@ class PConvInpainter:
     ):
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+        if batch_size < 1 or (max_size_px is not None and max_size_px < 1):
+            raise ValueError(f"batch_size and max_size_px must be 1 or more, got {batch_size} and {max_size_px}")
         if weights is None:
             bundled = bundled_inpainter()
             weights = bundled.name if bundled else PUBLIC_WEIGHTS
         path = find_weights(weights, offline=offline)
+
+        import keras  # only now: that weights are missing should not take the seconds of a framework's start
+
+        from inpaint.pconv_unet import read_config, read_pconv
+
         self.name = f"pconv:{weights}"
         self.batch_size = batch_size
-        self.config: PConvUNetConfig
         self.config, extra = read_config(path)
-        self.max_size_px: int = max_size_px or extra.get("max_size_px") or 2 * self.config.multiple
+        own_size_px = extra.get("max_size_px", 2 * self.config.multiple)
+        self.max_size_px: int = own_size_px if max_size_px is None else max_size_px
         self._device = device
         with _on(device):
             self._net = read_pconv(path, dtype=PRECISIONS[precision])
@@ -128,6 +131,8 @@ def converted(checkpoint: Path) -> Path:
 
     Raises WeightsError if the checkpoint is none, or nothing can be written beside it.
     """
+    from inpaint.pconv_unet import read_config
+
     bundle = checkpoint.with_suffix(".npz")
     if bundle.is_file():
         try:
@@ -151,6 +156,8 @@ def _on(device: str | None) -> AbstractContextManager[Any]:
     """Where Keras puts what is made inside the block: its own choice for None."""
     if device is None:
         return nullcontext()
+    import keras
+
     kind, _, number = device.lower().replace("cuda", "gpu").partition(":")
     return keras.device(f"{kind}:{number or 0}")
 

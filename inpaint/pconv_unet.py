@@ -16,7 +16,7 @@ from keras import layers
 from inpaint.partial_conv import PartialConv2D
 from inpaint.pull_push import PullPush
 from weights import WeightsError
-from weights.bundle import read_bundle, write_bundle
+from weights.bundle import read_bundle, read_bundle_config, write_bundle
 
 ARCHITECTURE = "pconv_unet"
 BN_EPSILON = 1e-5  # PyTorch's, which the published weights were trained with
@@ -153,7 +153,7 @@ def write_pconv(
 
 def read_config(path: str | Path) -> tuple[PConvUNetConfig, dict[str, Any]]:
     """The net's config and the extra data of a bundle. Raises WeightsError as read_pconv does."""
-    return _parse(Path(path), read_bundle(Path(path))[0])
+    return _parse(Path(path), read_bundle_config(Path(path)))
 
 
 def read_pconv(path: str | Path, *, dtype: str | None = None) -> keras.Model:

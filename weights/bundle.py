@@ -59,15 +59,25 @@ def read_bundle(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
     Raises WeightsError if the file is no bundle or is damaged. Nothing in the file is ever run.
     """
+    config, arrays = _read(path, config_only=False)
+    return config, {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()
+    }
+
+
+def read_bundle_config(path: Path) -> dict[str, Any]:
+    """The config of a bundle alone; its arrays are not read. Raises WeightsError as read_bundle does."""
+    return _read(path, config_only=True)[0]
+
+
+def _read(path: Path, *, config_only: bool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        config = json.loads(str(arrays.pop(_CONFIG)))
+            config = json.loads(str(archive[_CONFIG]))
+            arrays = {name: archive[name] for name in archive.files if name != _CONFIG and not config_only}
         if not isinstance(config, dict):
             raise ValueError("its config is no table")
     except Exception as error:  # a damaged file can fail anywhere in the readers, with any exception
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path} is not a whole Clickaway bundle ({reason}): fetch or export it again") from error
-    return config, {
-        name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()
-    }
+    return config, arrays

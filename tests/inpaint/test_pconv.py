@@ -85,7 +85,7 @@ def test_max_size_comes_from_the_option_else_the_bundle_else_the_net(bundle, mod
     assert PConvInpainter(weights=bundle).max_size_px == 64
 
 
-@pytest.mark.parametrize("options", [{"precision": "int8"}, {"batch_size": 0}])
+@pytest.mark.parametrize("options", [{"precision": "int8"}, {"batch_size": 0}, {"max_size_px": 0}])
 def test_impossible_options_are_refused(bundle, options):
     with pytest.raises(ValueError, match="must be"):
         PConvInpainter(weights=bundle, **options)

@@ -52,5 +52,5 @@ def test_bilinear_enlargement_equals_that_of_opencv():
     import cv2
 
     x = np.random.default_rng(2).normal(size=(5, 7, 3)).astype(np.float32)
-    enlarged = keras.ops.convert_to_numpy(bilinear_2x(x[None]))[0]
+    enlarged = keras.ops.convert_to_numpy(bilinear_2x(keras.ops.convert_to_tensor(x[None])))[0]
     np.testing.assert_allclose(enlarged, cv2.resize(x, (14, 10), interpolation=cv2.INTER_LINEAR), atol=1e-5)
