@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, named_variables, read_pconv
-from train_pconv.config import TrainConfig
+from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, named_variables, read_config, read_pconv
+from train_pconv.config import TrainConfig, command_of
 from train_pconv.data import Samples
 from train_pconv.feed import Feed, TfDataFeed, ThreadFeed
 from train_pconv.holes import HoleMix
@@ -85,6 +85,12 @@ def net_of(config: TrainConfig, *, fresh: bool) -> keras.Model:
         for name, variable in own.items():
             variable.assign(ops.convert_to_numpy(start[name]))
     return net
+
+
+def history_of(config: TrainConfig) -> list[str]:
+    """The commands that led to this run's weights: those of the bundle it starts from, and its own."""
+    earlier = read_config(config.start_from)[1].get("history", []) if config.start_from else []
+    return [*earlier, command_of(config)]
 
 
 def features_of(config: TrainConfig, samples: Samples) -> Vgg | None:

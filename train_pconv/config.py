@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shlex
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -183,6 +184,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             if not spec.metadata["choices"]:
                 options["metavar"] = {int: "N", float: "X", str: "PATH"}[kind]
         parser.add_argument("--" + spec.name.replace("_", "-"), **options)
+
+
+def command_of(config: TrainConfig) -> str:
+    """The shortest command that gives this configuration, with names of files and folders in place of their paths."""
+
+    def changes(preset: TrainConfig) -> list[str]:
+        words = []
+        for spec in dataclasses.fields(TrainConfig):
+            value = getattr(config, spec.name)
+            if value == getattr(preset, spec.name) or spec.name in ("images", "out"):
+                continue
+            option = spec.name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{option}" if value else f"--no-{option}")
+            elif isinstance(value, tuple):
+                shown = value if spec.name == "exclude" else [Path(path).name for path in value]
+                words.append(f"--{option} {' '.join(map(shlex.quote, shown))}".rstrip())
+            else:
+                shown_value = Path(value).name if spec.name in ("vgg_weights", "start_from") else value
+                words.append(f"--{option} {shlex.quote(str(shown_value))}")
+        return words
+
+    preset = min(PRESETS, key=lambda name: len(changes(PRESETS[name])))
+    images = " ".join(shlex.quote(Path(path).name) for path in config.images)
+    return " ".join([f"python -m train_pconv --preset {preset} --images {images} --out RUN", *changes(PRESETS[preset])])
 
 
 def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:

@@ -84,6 +84,7 @@ class Run:
         if state is not None:
             self._restore(*state)
 
+        self._history = build.history_of(config)
         self.report: Report | None = None
         if is_chief(config.distribute):
             self.out.mkdir(parents=True, exist_ok=True)
@@ -174,6 +175,7 @@ class Run:
             self.report.validated(self.step, epoch, means, panel)
             # max_size_px: what PConvInpainter asks of the net at most; beyond twice its crops it has never looked.
             extra = {"step": self.step, "epoch": epoch, "validation": means, "max_size_px": 2 * config.crop_px}
+            extra["history"] = self._history
             write_pconv(self.out / LAST_FILE, self.net, build.net_config(config), extra)
             score = means["loss"] if config.best_by == "loss" else -means["psnr_hole"]
             if score < self.best:

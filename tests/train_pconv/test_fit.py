@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from inpaint.pconv_unet import named_variables, read_config, read_pconv
 from PIL import Image as PillowImage
+
+from inpaint.pconv_unet import named_variables, read_config, read_pconv
 from train_pconv import checkpoint
 from train_pconv.checkpoint import STATE_FILE, CheckpointError, read_state
 from train_pconv.config import TrainConfig
@@ -142,7 +143,7 @@ def test_a_loss_that_is_no_number_stops_with_the_step_and_the_batch_saved(tiny: 
             run.net.get_layer("enc1").bias.assign(np.full(4, np.nan))
 
     run.average.update = poison  # type: ignore[method-assign]
-    with pytest.raises(TrainingStopped, match="not finite at step 2 .*not_finite_step_2.npz"):
+    with pytest.raises(TrainingStopped, match=r"not finite at step 2 .*not_finite_step_2\.npz"):
         run.run()
     with np.load(tmp_path / "run" / "not_finite_step_2.npz") as saved:
         assert saved["truth"].shape == (4, 16, 16, 3)
