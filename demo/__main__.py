@@ -1,0 +1,107 @@
+"""`python -m demo` and `clickaway demo`: the page in the browser."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # Gradio takes seconds to import: --help does not wait for it
+    from demo.studio import Studio
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the page until Ctrl+C. Returns the exit code: 0, or 2 where it could not be started."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop cleans up like Ctrl+C
+    try:
+        # Visitors' photos lie in a folder that no other user can read, and that goes when the server does.
+        with tempfile.TemporaryDirectory(prefix="clickaway-", ignore_cleanup_errors=True) as folder:
+            os.environ.setdefault("GRADIO_TEMP_DIR", folder)
+            os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+            return _serve(args)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from demo.app import build_app, launch
+    from demo.studio import Studio
+    from pipeline.models import Models
+
+    options: dict[str, Any] = {"checkpoint": args.checkpoint} if args.checkpoint else {}
+    offline = True if args.offline else None
+    models = Models(args.segmenter, args.inpainter, options, device=args.device, offline=offline)
+    studio = Studio(lambda: models.clicked, lambda: models.filler, max_pixels=args.max_megapixels * 10**6)
+    app = build_app(studio, jobs=args.jobs)
+    try:
+        url = launch(
+            app, host=args.host, port=args.port, max_file_size=args.max_file_size, open_browser=_can_open(args)
+        )
+    except OSError:
+        where = f"port {args.port}" if args.port else "any port from 7860 on"
+        print(f"clickaway demo: cannot listen on {args.host}, {where}: choose another one with --port", file=sys.stderr)
+        return 2
+    print(f"Clickaway is on {url}  (Ctrl+C stops it)", flush=True)
+    threading.Thread(target=_warm_up, args=(studio,), daemon=True).start()
+    try:
+        threading.Event().wait()
+    finally:
+        app.close(verbose=False)
+    return 0
+
+
+def _warm_up(studio: Studio) -> None:
+    try:
+        studio.warm_up()
+    except Exception as error:  # visitors are told the same at their first click
+        print(f"clickaway demo: a model could not be loaded: {error}", file=sys.stderr, flush=True)
+
+
+def _can_open(args: argparse.Namespace) -> bool:
+    """Whether to open a browser: on a machine without a screen there may be a text browser, which nobody wants."""
+    if args.no_browser:
+        return False
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="clickaway demo", description="Click an object in a photo, get the photo without it: in the browser."
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets others in (default: %(default)s)")
+    add("--port", type=_port, help="default: the first free one from 7860 on")
+    add("--segmenter", help="what finds the object: auto, mask_rcnn, grabcut, ... (default: auto)")
+    add("--checkpoint", metavar="FILE", help="weights for the segmenter")
+    add("--inpainter", default="auto", help="what fills the hole: auto, pconv, telea, ... (default: %(default)s)")
+    add("--device", help="cpu, cuda, cuda:1 (default: what there is)")
+    add("--offline", action="store_true", help="never download weights")
+    add("--jobs", type=_at_least_one, default=1, help="requests that use the models at a time (default: %(default)s)")
+    add("--max-file-size", default="50mb", metavar="SIZE", help="of an upload, such as 200mb (default: %(default)s)")
+    add("--max-megapixels", type=_at_least_one, default=60, metavar="N", help="of a photo (default: %(default)s)")
+    add("--no-browser", action="store_true", help="do not open a browser")
+    return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port, 1..65535, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

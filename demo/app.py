@@ -1,0 +1,116 @@
+"""The page: its components, and which handler answers which of them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from demo import page as layout
+from demo.api import add_endpoints
+from demo.events import Events
+from demo.examples import example_photos
+from demo.studio import Studio
+from demo.theme import HEAD, css, theme
+
+KEPT_SECONDS = 3600  # files and sessions of visitors who do nothing
+SESSIONS = 100  # in memory at a time; the one left alone longest goes first
+
+_SWITCH_TOOL = "(tool) => { document.body.dataset.tool = tool === 'Brush' ? 'brush' : 'click'; }"
+_SWITCH_SIGN = "(sign) => { document.body.dataset.sign = sign; }"
+_SIZE_BRUSH = "(size) => { document.body.dataset.brush = size; }"
+_SAY = "(...values) => { document.querySelector('.ca-busy').textContent = '%s'; return values; }"
+_SAVE_FILE = "() => { document.querySelector('#download')?.click(); }"
+
+
+def build_app(studio: Studio, *, jobs: int = 1) -> gr.Blocks:
+    """The page, ready for `launch`. jobs: how many requests may use the models at the same time."""
+    examples = example_photos()
+    with gr.Blocks(
+        title="Clickaway", analytics_enabled=False, fill_width=True, delete_cache=(600, KEPT_SECONDS)
+    ) as app:
+        session = gr.State(None, time_to_live=KEPT_SECONDS)
+        page = layout.build(examples)
+        _wire(Events(page, session, studio, examples), jobs)
+        add_endpoints(studio, jobs)
+    app.queue(max_size=64, default_concurrency_limit=8, api_open=False)
+    return app
+
+
+def launch(app: gr.Blocks, *, host: str, port: int | None, max_file_size: str | None, open_browser: bool) -> str:
+    """Starts the server and comes back at once with its address. Raises OSError if the port is taken."""
+    _, url, _ = app.launch(
+        server_name=host,
+        server_port=port,
+        max_file_size=max_file_size,
+        inbrowser=open_browser,
+        prevent_thread_lock=True,
+        quiet=True,
+        share=False,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        mcp_server=False,
+        state_session_capacity=SESSIONS,
+        theme=theme(),
+        css=css(),
+        head=HEAD,
+        js=Path(__file__).with_name("page.js").read_text(encoding="utf-8"),
+    )
+    return url
+
+
+def _wire(events: Events, jobs: int) -> None:
+    page, session = events.page, events.session
+    outputs = [session, *(getattr(page, field.name) for field in fields(page))]
+    quiet: dict[str, Any] = {"api_visibility": "private", "outputs": outputs, "show_progress": "hidden"}
+    # One limit for all that uses the models: a second visitor waits for his turn, not for memory.
+    models: dict[str, Any] = {
+        "api_visibility": "private",
+        "outputs": outputs,
+        "concurrency_id": "models",
+        "concurrency_limit": jobs,
+        "show_progress_on": [page.stage],
+    }
+    encode: dict[str, Any] = models | {"outputs": None, "show_progress": "hidden", "show_progress_on": None}
+    opening: dict[str, Any] = quiet | {"show_progress": "full", "show_progress_on": [page.upload]}
+
+    page.upload.upload(events.open_upload, page.upload, **opening).then(events.encode, session, **encode)
+    page.examples.select(events.open_example, None, **opening).then(events.encode, session, **encode)
+    page.new_photo.click(events.start_over, None, **quiet)
+
+    page.tool.change(None, page.tool, None, js=_SWITCH_TOOL, api_visibility="private")
+    page.sign.change(None, page.sign, None, js=_SWITCH_SIGN, api_visibility="private")
+    page.brush.change(None, page.brush, None, js=_SIZE_BRUSH, api_visibility="private")
+
+    page.stage.point(events.point, [session, page.sign], **models)
+    # One stroke at a time, in their order: each is drawn on what the one before has left.
+    strokes: dict[str, Any] = quiet | {"trigger_mode": "multiple", "concurrency_limit": 1}
+    page.stage.paint(events.paint, [session, page.sign], **strokes)
+    page.another.click(events.another, session, **quiet)
+    page.clear.click(events.clear, session, **quiet)
+    page.grow.release(events.grow, [session, page.grow], **quiet)
+    for button in (page.undo, page.back):
+        button.click(events.undo, session, **quiet)
+
+    page.erase.click(
+        events.erase, [session, page.grow, page.erase_feather], js=_SAY % "Filling in what was behind it", **models
+    )
+    page.cut.click(events.cut_out, [session, page.cut_feather], js=_SAY % "Cutting it out", **models)
+    page.blur.click(
+        events.blur, [session, page.blur_sigma, page.blur_feather], js=_SAY % "Blurring the background", **models
+    )
+    page.replace.click(
+        events.replace,
+        [session, page.color, page.background, page.replace_feather],
+        js=_SAY % "Replacing the background",
+        **models,
+    )
+
+    page.go_on.click(events.go_on, session, **quiet).then(events.encode, session, **encode)
+    saving: dict[str, Any] = quiet | {"outputs": [page.download], "show_progress": "minimal"}
+    for button, handler in ((page.png, events.download_png), (page.own, events.download_own)):
+        button.click(handler, session, **saving).success(None, None, None, js=_SAVE_FILE, api_visibility="private")

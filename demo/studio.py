@@ -1,0 +1,176 @@
+"""What the demo can do with a visitor's session: open a photo, answer a click, erase, cut out, blur, replace, save.
+
+Knows the models and no page. The models are loaded once, at the first use or by `warm_up`, and shared by all visitors.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from demo.session import Session
+from demo.view import View
+from inpaint import Inpainter
+from pipeline import edit, image_io
+from pipeline.color import color_space
+from pipeline.formats import BY_EXTENSION, HOLDS_ALPHA
+from pipeline.photo import Photo, PhotoError, to_uint8
+from segment import Click, Image, Mask, Segmenter
+
+Model = TypeVar("Model")
+
+
+class VisitorError(ValueError):
+    """What a visitor asked for cannot be done. The message is one friendly line."""
+
+
+class _Once(Generic[Model]):
+    """A model that is loaded when it is first asked for; who asks meanwhile waits."""
+
+    def __init__(self, load: Callable[[], Model]) -> None:
+        self._load, self._lock = load, threading.Lock()
+        self._model: Model | None = None
+
+    def get(self) -> Model:
+        with self._lock:
+            if self._model is None:
+                self._model = self._load()
+            return self._model
+
+
+class Studio:
+    """One for the whole page. Every method gives a new Session and leaves the old one as it is."""
+
+    def __init__(
+        self,
+        load_segmenter: Callable[[], Segmenter],
+        load_inpainter: Callable[[], Inpainter],
+        *,
+        max_pixels: int = image_io.MAX_PIXELS,
+    ) -> None:
+        self._segmenter, self._inpainter = _Once(load_segmenter), _Once(load_inpainter)
+        self._max_pixels = max_pixels
+
+    def warm_up(self) -> None:
+        """Loads both models, so that the first visitor does not wait for it."""
+        self._segmenter.get()
+        self._inpainter.get()
+
+    def open(self, path: str | Path, name: str | None = None) -> Session:
+        """A session with the photo of a file. name: as the visitor calls it, if that is not the file's name.
+
+        Raises VisitorError, one line without the server's folders, if the file is no photo or too large.
+        """
+        name = name or Path(path).name
+        try:
+            photo = image_io.load(path, max_pixels=self._max_pixels)
+        except PhotoError as error:
+            raise VisitorError(str(error).replace(str(path), name)) from error
+        view = View.of(photo.hw)
+        return Session(photo, shown(photo, view), view, name)
+
+    def encode(self, session: Session) -> None:
+        """The slow look at the photo, once; later calls and clicks find it done."""
+        session.encoding.get(lambda: self._segmenter.get().encode(session.photo.rgb))
+
+    def point(self, session: Session, x: int, y: int, *, take_away: bool = False) -> Session:
+        """The session after a click on the photo's pixel (x, y).
+
+        Raises NoObjectError if nothing is there, VisitorError if there is nothing yet to take away from.
+        """
+        if take_away and not any(click.positive for click in session.clicks):
+            raise VisitorError("Click an object first. “Take away” then removes parts of it.")
+        clicks = (*session.clicks, Click(x, y, positive=not take_away))
+        encoding = session.encoding.get(lambda: self._segmenter.get().encode(session.photo.rgb))
+        return session.answered(clicks, self._segmenter.get().select(encoding, clicks))
+
+    def erase(self, session: Session, *, grow_px: int | None = None, feather_px: float | None = None) -> Session:
+        """The session whose photo is without the selected object. None: as `pipeline.edit.erase` thinks best."""
+        mask, photo = selected(session), session.photo
+        if edit.hole_of(mask, grow_px=grow_px).all():
+            raise VisitorError("The whole photo is selected, so nothing is left to fill it from. Select less.")
+        pixels = edit.erase(photo.pixels, mask, self._inpainter.get(), grow_px=grow_px, feather_px=feather_px)
+        return _finished(session, photo.edited(photo.in_file_colors(pixels), alpha=photo.alpha), "erased")
+
+    def cut_out(self, session: Session, *, feather_px: float | None = None) -> Session:
+        """The session whose photo is the selected object alone, transparent around it."""
+        photo = session.photo
+        rgba = edit.cut_out(photo.pixels, selected(session), feather_px=feather_px)
+        alpha = rgba[..., 3] if photo.alpha is None else np.minimum(rgba[..., 3], photo.alpha)
+        pixels = np.ascontiguousarray(rgba[..., :3])
+        return _finished(session, photo.edited(pixels, alpha=alpha), "cut-out")
+
+    def blur(self, session: Session, *, sigma_px: float | None = None, feather_px: float | None = None) -> Session:
+        """The session whose photo is sharp on the selected object alone."""
+        photo = session.photo
+        pixels = edit.blur_background(photo.pixels, selected(session), sigma_px=sigma_px, feather_px=feather_px)
+        return _finished(session, photo.edited(pixels, alpha=photo.alpha), "blurred")
+
+    def replace(
+        self, session: Session, background: str | Path | edit.Color, *, feather_px: float | None = None
+    ) -> Session:
+        """The session whose photo has the selected object before another background: a photo's file, or a colour.
+
+        The result is opaque and in colour, whatever the photo was.
+        """
+        mask, photo = selected(session), session.photo
+        behind = background if isinstance(background, tuple) else self.open(background).photo.pixels
+        pixels = edit.replace_background(photo.pixels, mask, behind, feather_px=feather_px)
+        return _finished(session, photo.edited(pixels, alpha=None), "replaced")
+
+
+def selected(session: Session) -> Mask:
+    """The session's mask. Raises VisitorError if nothing is selected."""
+    mask = session.mask()
+    if mask is None:
+        raise VisitorError("Nothing is selected yet: click an object first, or paint over it with the brush.")
+    return mask
+
+
+def shown(photo: Photo, view: View) -> Image:
+    """The photo at the view's size; transparent parts lie on a checkerboard. (h, w, 3) RGB."""
+    picture = view.show(photo.rgb)
+    if photo.alpha is None:
+        return picture
+    height, width = view.view_hw
+    opacity = view.show(np.repeat(to_uint8(photo.alpha)[..., np.newaxis], 3, axis=2)).astype(np.float32) / 255
+    square = max(8, max(view.view_hw) // 80)
+    rows, columns = np.ogrid[:height, :width]
+    board = np.where((rows // square + columns // square) % 2, 205, 245)[..., np.newaxis]
+    return np.rint(board + opacity * (picture.astype(np.float32) - board)).astype(np.uint8)
+
+
+def screen_profile(photo: Photo) -> bytes | None:
+    """The colour profile that the browser needs to show the photo's pixels rightly; None where they are sRGB."""
+    icc = photo.metadata.icc
+    return icc if color_space(icc) == "RGB" else None
+
+
+def formats(photo: Photo, name: str) -> list[str]:
+    """The extensions to offer for a download: PNG first, then that of the uploaded file if it can hold the photo."""
+    own = Path(name).suffix.lower()
+    if BY_EXTENSION.get(own) != photo.encoding.format:
+        own = next(suffix for suffix, kind in BY_EXTENSION.items() if kind == photo.encoding.format)
+    can_hold = photo.alpha is None or photo.encoding.format in HOLDS_ALPHA
+    return [".png", own] if can_hold and photo.encoding.format != "PNG" else [".png"]
+
+
+def write(session: Session, suffix: str, folder: str | Path) -> tuple[Path, tuple[str, ...]]:
+    """The session's photo as a file in a new folder whose name nobody can guess, and notes for the visitor.
+
+    In full resolution, with the metadata of the uploaded file. suffix: one of `formats`.
+    """
+    target = Path(folder) / secrets.token_hex(16)
+    target.mkdir(parents=True)
+    name = "-".join(filter(None, (Path(session.name).stem[:80] or "photo", session.made_by)))
+    path = target / f"{name}{suffix}"
+    return path, image_io.save(session.photo, path)
+
+
+def _finished(session: Session, photo: Photo, effect: str) -> Session:
+    return session.edited(photo, shown(photo, session.view), effect)
