@@ -16,6 +16,11 @@ OK, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code: 0 all done, 1 some photos failed, 2 unusable arguments."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ["demo"]:
+        from demo.__main__ import main as run_demo
+
+        return run_demo(argv[1:])
     arguments = parser()
     args = arguments.parse_args(argv)
     if args.version:
@@ -67,12 +72,6 @@ def _models(args: argparse.Namespace) -> int:
     return OK
 
 
-def _demo(args: argparse.Namespace) -> int:
-    from demo.app import main as run_demo
-
-    return run_demo(args.host, args.port, args.share)
-
-
 def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
@@ -89,7 +88,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "replace": _effect,
     "masks": _masks,
     "models": _models,
-    "demo": _demo,
 }
 
 if __name__ == "__main__":

@@ -71,11 +71,7 @@ def parser() -> argparse.ArgumentParser:
     )
     models.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
 
-    demo = commands.add_parser("demo", help="open the demo in the browser", allow_abbrev=False)
-    demo.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s: only this computer)")
-    demo.add_argument("--port", type=int, default=7860, help="(%(default)s)")
-    demo.add_argument("--share", action="store_true", help="make a public link by Gradio's server")
-    demo.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
+    commands.add_parser("demo", help="open the demo in the browser", add_help=False)  # its own parser knows the rest
     return top
 
 
