@@ -1,7 +1,7 @@
 """The format of the weights that this project trains and ships: one .npz, no pickles, nothing that runs.
 
-A bundle holds one array a variable, under the variable's path in the net ("enc1/conv/kernel"), stored as float16,
-and under the key "config" a JSON text: everything that the net's builder needs.
+A bundle holds one array a variable, under its layer's and its own name ("enc1/kernel"), stored as float16 (float32
+where a converted net must not change), and under the key "config" a JSON text: everything that the net's builder needs.
 """
 
 from __future__ import annotations
