@@ -157,8 +157,8 @@ def _fitting_metadata(photo: Photo) -> tuple[Photo, list[str]]:
         for field, (_, prefix) in sizes.items()
         if len(getattr(photo.metadata, field) or b"") + prefix > _JPEG_SEGMENT
     ]
-    kept = replace(photo.metadata, **dict.fromkeys(too_long))
-    return replace(photo, metadata=kept), [sizes[field][0] for field in too_long]
+    nothing: dict[str, Any] = dict.fromkeys(too_long)
+    return replace(photo, metadata=replace(photo.metadata, **nothing)), [sizes[field][0] for field in too_long]
 
 
 def _quality_options(photo: Photo, image: Image.Image, format_name: str, quality: int | None) -> dict[str, Any]:
@@ -188,16 +188,14 @@ def _tiff_options(photo: Photo, image: Image.Image) -> dict[str, Any]:
 def _encode_16_bit(photo: Photo, format_name: str) -> bytes:
     channels = photo.pixels[..., 0] if photo.mode == "L" and _is_grey(photo.pixels) else photo.pixels
     icc = _fitting_icc(photo.metadata.icc, "L" if channels.ndim == 2 else "RGB")
+    if photo.alpha is not None:  # 16-bit grey with alpha: few programs read that, so grey is written as RGB then
+        channels = np.dstack([photo.pixels, photo.alpha])
     if format_name == "TIFF":
-        if photo.alpha is not None:
-            channels = np.dstack([channels, photo.alpha])
         kept = photo.metadata
         file = tiff.encode_16_bit(channels, dpi=kept.dpi)
         return tiff.with_metadata(file, exif=kept.exif, icc=icc, xmp=kept.xmp)
     import cv2  # late: most photos never need it
 
-    if photo.alpha is not None:  # OpenCV writes no grey PNG with alpha: grey becomes RGB of the same values
-        channels = np.dstack([photo.pixels, photo.alpha])
     if channels.ndim == 3:
         channels = channels[..., [2, 1, 0, 3][: channels.shape[2]]]  # to OpenCV's order, at once
     _, png = cv2.imencode(".png", np.ascontiguousarray(channels), [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])

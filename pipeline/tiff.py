@@ -87,7 +87,7 @@ def _tags(
 def encode_16_bit(channels: NDArray[np.uint16], *, dpi: tuple[float, float] | None) -> bytes:
     """A TIFF file with 16 bits a channel, deflated without loss.
 
-    channels: (H, W) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB or (H, W, 4) RGBA.
+    channels: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA.
     Source: TIFF 6.0; sections 14 (differences between neighbours) and 18 (alpha); Adobe's deflate, compression 8.
     """
     height, width = channels.shape[:2]
@@ -111,7 +111,7 @@ def encode_16_bit(channels: NDArray[np.uint16], *, dpi: tuple[float, float] | No
         tags[282], tags[283], tags[296] = dpi[0], dpi[1], 2  # an inch
     tags[284] = 1  # channels side by side
     tags[317] = _PREDICT_HORIZONTAL
-    if count in (2, 4):
+    if count == 4:
         tags[338] = (_UNASSOCIATED_ALPHA,)
     return b"II*\0" + (8).to_bytes(4, "little") + tags.tobytes(8) + b"".join(strips)
 

@@ -144,6 +144,7 @@ def test_damaged_exif_is_one_error(block):
         metadata.upright_exif(block, turned=True)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_a_photo_with_damaged_exif_loads_without_it(tmp_path, noise):
     Image.fromarray(noise[..., :3]).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
     photo = image_io.load(tmp_path / "a.jpg")
@@ -153,12 +154,12 @@ def test_a_photo_with_damaged_exif_loads_without_it(tmp_path, noise):
 
 def test_xmp_loses_thumbnails_and_what_is_no_longer_in_the_file():
     xmp = (
-        b'<rdf:Description GCamera:MotionPhoto="1" dc:title="Harbour" xmpNote:HasExtendedXMP=\'ABC\' tiff:Orientation="8">'
+        b'<rdf:Description GCamera:MotionPhoto="1" dc:title="Quay" xmpNote:HasExtendedXMP=\'A\' tiff:Orientation="8">'
         b"<xmp:Thumbnails><rdf:Alt><rdf:li xmpGImg:image='AAAA'/></rdf:Alt></xmp:Thumbnails><dc:creator>me</dc:creator>"
         b"<Container:Directory><rdf:Seq>gain map</rdf:Seq></Container:Directory></rdf:Description>"
     )
     assert metadata.upright_xmp(xmp) == (
-        b'<rdf:Description dc:title="Harbour" tiff:Orientation="1"><dc:creator>me</dc:creator></rdf:Description>'
+        b'<rdf:Description dc:title="Quay" tiff:Orientation="1"><dc:creator>me</dc:creator></rdf:Description>'
     )
 
 
