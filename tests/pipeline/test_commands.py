@@ -293,3 +293,12 @@ def test_the_command_as_a_process_erases_a_real_photo(tmp_path):
     assert after[220:240, 318:324, 0].max() < 110  # the evening sky
     assert np.abs(before - after)[:, :250].max() < 40  # far away only the JPEG's own rounding
     assert np.abs(before - after)[:, :250].mean() < 1
+
+
+def test_the_demo_gets_what_follows_its_name(monkeypatch):
+    import demo.__main__ as demo
+
+    given = []
+    monkeypatch.setattr(demo, "main", lambda words: given.append(words) or 0)
+    assert main(["demo", "--port", "7999", "--offline"]) == 0
+    assert given == [["--port", "7999", "--offline"]]

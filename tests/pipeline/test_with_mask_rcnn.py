@@ -52,6 +52,7 @@ def test_all_of_a_class_are_erased_and_a_missing_class_is_said(folder, capsys):
     assert capsys.readouterr().out.startswith("shapes-erased.png: circle + square x2 ")
     after = np.asarray(Image.open("shapes-erased.png"))
     assert _share(after, BLUE) + _share(after, RED) < 0.004
+    argv[2:2] = ["--overwrite"]
     assert main([*argv, "triangle"]) == 1
     assert "no triangle was found; there is circle, square" in capsys.readouterr().err
     assert main([*argv, "circel"]) == 2
