@@ -17,6 +17,9 @@ OK, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code: 0 all done, 1 some photos failed, 2 unusable arguments."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    # Before these are imported: a person wants to read one line, not what a library thinks of the processor.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     if argv[:1] == ["demo"]:
         from demo.__main__ import main as run_demo
 
@@ -29,9 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is None:
         arguments.print_help()
         return UNUSABLE
-    # Before these are imported: a person wants to read one line, not what a library thinks of the processor.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     try:
         with warnings.catch_warnings():
             if not args.debug:
