@@ -68,6 +68,8 @@ class TrainConfig:
     perceptual_on: str = _option("both", "compare the output and the composite, or only that", ("both", "composite"))
     perceptual_share: float = _option(1.0, "share of each batch whose features are compared")
 
+    perceptual_px: int = _option(0, "side of the window round each hole whose features are compared; 0: everything")
+
     # schedule
     batch: int = _option(6, "photos a step, over all machines")
     epochs: int = _option(32, "epochs with batch normalisation trained")
@@ -125,6 +127,10 @@ class TrainConfig:
             self.strokes + self.objects + self.boxes + self.files
         ):
             raise ValueError("the weights of --strokes, --objects, --boxes and --files must be 0 or more, one above 0")
+        if not 0 <= self.perceptual_px <= self.crop_px:
+            raise ValueError(f"--perceptual-px must be 0 to --crop-px {self.crop_px}, got {self.perceptual_px}")
+        if self.jit and self.distribute != "none":
+            raise ValueError("--jit cannot compile across replicas: leave out --jit or --distribute")
         if self.files and not self.hole_files:
             raise ValueError("--files asks for hole files: give --hole-files FOLDER")
         if self.perceptual == "vgg19-conv3" and not self.vgg_weights:

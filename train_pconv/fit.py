@@ -22,6 +22,7 @@ from train_pconv.data import Batch, validation_batches
 from train_pconv.distribute import is_chief, open_strategy, scope
 from train_pconv.photos import BrokenPhotoError, Photos, choose, open_photos
 from train_pconv.report import Report
+from train_pconv.steps import steps_of
 from train_pconv.trainee import Trainee, compile_for
 from train_pconv.validate import validate
 
@@ -139,14 +140,7 @@ class Run:
 
     def _train(self, batch: Batch) -> dict[str, float]:
         """One step. Raises TrainingStopped if its loss is not finite."""
-        if self._strategy is None:
-            logs = self.trainee.train_on_batch([batch.truth, batch.valid], return_dict=True)
-        else:
-            # train_on_batch would give every replica the whole batch: these are parts of it already.
-            self.trainee.reset_metrics()
-            self.trainee.make_train_function()
-            logs = self.trainee.train_function(iter([((batch.truth, batch.valid),)]))
-        logs = {name: float(value) for name, value in logs.items()}
+        logs = self._steps.train(batch)
         if not math.isfinite(logs["loss"]):
             file = self.out / f"not_finite_step_{self.step}.npz"
             truth, valid = self._local(batch.truth), self._local(batch.valid)
@@ -169,7 +163,7 @@ class Run:
         """Scores the mean weights on the held-out photos and writes their bundle, twice if it is the best so far."""
         config, epoch = self.config, self.step // self.config.steps_per_epoch
         with self.average.swapped_in():
-            means, panel = validate(self.trainee, self.validation, panel_photos=config.panel_photos)
+            means, panel = validate(self._steps, self.validation, panel_photos=config.panel_photos)
             if self.report is None:
                 return
             self.report.validated(self.step, epoch, means, panel)
@@ -188,6 +182,7 @@ class Run:
         freeze_encoder_bn(self.net, frozen=phase == 1)
         with scope(self._strategy):
             compile_for(self.trainee, self.config, rate=self._rate())
+            self._steps = steps_of(self.trainee, self._strategy)
 
     def _rate(self) -> float:
         """This step's rate: warm-up from 0, then constant, or falling as half a cosine to a hundredth."""

@@ -30,6 +30,7 @@ def loss_terms(
     features: Features | None,
     raw_too: bool = True,
     share: float = 1.0,
+    window_px: int = 0,
 ) -> dict[str, Tensor]:
     """The five terms, unweighted, each a scalar.
 
@@ -37,6 +38,7 @@ def loss_terms(
     features: None leaves the perceptual and style terms at zero.
     raw_too: compare the features of the raw output as well as the composite's (published), not only the latter.
     share: of the batch, from its start, that the features are computed for: they cost more than the net itself.
+    window_px: compare the features of a window of that side round the middle of each hole; 0: of the whole pictures.
     """
     filled = composite(truth, output, valid)
     error = ops.abs(output - truth)
@@ -50,16 +52,42 @@ def loss_terms(
     }
     if features is not None and share > 0:
         count = max(1, round(share * truth.shape[0])) if truth.shape[0] else None
-        wanted = [output, filled] if raw_too else [filled]
+        wanted = [picture[:count] for picture in ([truth, output, filled] if raw_too else [truth, filled])]
+        if window_px:
+            wanted = windows(wanted, 1 - valid[:count], window_px)
         # The truth needs no gradient: apart from the others, it costs a forward pass only.
-        true_maps = [ops.stop_gradient(m) for m in features(truth[:count])]
-        maps = features(ops.concatenate([picture[:count] for picture in wanted]))
+        true_maps = [ops.stop_gradient(m) for m in features(wanted[0])]
+        wanted = wanted[1:]
+        maps = features(ops.concatenate(wanted))
         for true_map, map_ in zip(true_maps, maps, strict=True):
             true_gram = gram(true_map)
             for part in ops.split(map_, len(wanted)):
                 terms["perceptual"] = terms["perceptual"] + ops.mean(ops.abs(part - true_map))
                 terms["style"] = terms["style"] + ops.mean(ops.abs(gram(part) - true_gram))
     return terms
+
+
+def windows(pictures: Sequence[Tensor], hole: Tensor, side_px: int) -> list[Tensor]:
+    """Squares of side_px cut from each picture round the middle of its hole, shifted to lie inside the picture.
+
+    pictures: (B, H, W, C) each; hole: (B, H, W, 1), 1 where to be filled. Returns (B, side_px, side_px, C) each.
+    """
+    _, height, width, _ = ops.shape(hole)
+    rows = _picker(ops.sum(hole, axis=(2, 3)), height, side_px)
+    columns = _picker(ops.sum(hole, axis=(1, 3)), width, side_px)
+    return [ops.einsum("byh,bhwc,bxw->byxc", rows, picture, columns) for picture in pictures]
+
+
+def _picker(weights: Tensor, length: int, side_px: int) -> Tensor:
+    """(B, side_px, length) of 0 and 1: which places make the window round the weighted middle of weights, (B, length).
+
+    A product with it cuts the window out, on every backend and with a plain gradient.
+    """
+    places = ops.arange(length, dtype="float32")
+    middle = ops.sum(weights * places, axis=1) / ops.maximum(ops.sum(weights, axis=1), 1.0)
+    first = ops.clip(ops.floor(middle - (side_px - 1) / 2), 0, length - side_px)
+    wanted = first[:, None] + ops.arange(side_px, dtype="float32")
+    return ops.cast(ops.equal(wanted[:, :, None], places), "float32")
 
 
 def gram(maps: Tensor) -> Tensor:

@@ -54,6 +54,7 @@ class Trainee(keras.Model):
             features=self._features,
             raw_too=config.perceptual_on == "both",
             share=config.perceptual_share if training else 1.0,
+            window_px=config.perceptual_px,
         )
         filled = composite(truth, y_pred, valid)
         for name, term in terms.items():

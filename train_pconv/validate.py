@@ -5,30 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
 from inpaint.base import Image
 from inpaint.metrics import ssim
 from train_pconv.data import Batch
 from train_pconv.panel import grid, masked
-from train_pconv.trainee import Trainee
+from train_pconv.steps import Steps
 
 _TRIPLES_A_ROW = 2
 
 
-def validate(trainee: Trainee, batches: Sequence[Batch], *, panel_photos: int) -> tuple[dict[str, float], Image]:
+def validate(steps: Steps, batches: Sequence[Batch], *, panel_photos: int) -> tuple[dict[str, float], Image]:
     """The mean scalars over all photos of the batches, and the panel: masked, filled and true side by side."""
     scores: dict[str, list[float]] = {}
     sizes: list[int] = []
     triples: list[list[Image]] = []
     for batch in batches:
-        inputs = [batch.truth, batch.valid]
-        for name, value in trainee.test_on_batch(inputs, return_dict=True).items():
-            scores.setdefault(name, []).append(float(value))
-        # Under tf.distribute every replica predicts the whole batch and the answers are strung together.
-        output = np.array(ops.convert_to_numpy(trainee.predict_on_batch(inputs)))[: len(batch.truth)]
-        pictures = as_pictures(batch, output)
+        for name, value in steps.test(batch).items():
+            scores.setdefault(name, []).append(value)
+        pictures = as_pictures(batch, steps.predict(batch))
         scores.setdefault("ssim", []).append(float(np.mean([ssim(filled, true) for _, filled, true in pictures])))
         sizes.append(len(batch.truth))
         triples += pictures

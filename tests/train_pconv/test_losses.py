@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from train_pconv.losses import TERMS, composite, gram, loss_terms, psnr, total_variation
+from train_pconv.losses import TERMS, composite, gram, loss_terms, psnr, total_variation, windows
 
 B, H, W = 2, 6, 5
 
@@ -129,6 +129,29 @@ def test_a_share_of_the_batch_is_its_first_pictures(pictures: tuple[np.ndarray, 
     assert half["perceptual"] == pytest.approx(alone["perceptual"], rel=1e-5)
     assert half["style"] == pytest.approx(alone["style"], rel=1e-5)
     assert half["hole"] == pytest.approx(terms_of(pictures)["hole"])
+
+
+def test_a_window_lies_round_the_hole_and_inside_the_picture() -> None:
+    picture = np.arange(2 * 6 * 8, dtype=np.float32).reshape(2, 6, 8, 1)
+    hole = np.zeros((2, 6, 8, 1), np.float32)
+    hole[0, 2:4, 3:5] = 1
+    hole[1, 5, 7] = 1  # in the corner: the window is shifted
+    (found,) = windows([ops.convert_to_tensor(picture)], ops.convert_to_tensor(hole), 4)
+    found = ops.convert_to_numpy(found)
+    np.testing.assert_array_equal(found[0], picture[0, 1:5, 2:6])
+    np.testing.assert_array_equal(found[1], picture[1, 2:6, 4:8])
+
+
+def test_only_the_window_can_be_compared() -> None:
+    rng = np.random.default_rng(3)
+    truth, output = rng.uniform(-1, 1, (2, 1, 8, 8, 3)).astype(np.float32)
+    valid = np.ones((1, 8, 8, 1), np.float32)
+    valid[0, 2:4, 2:4] = 0
+    cut = tuple(p[:, 1:5, 1:5] for p in (truth, output, valid))
+    windowed, alone = terms_of((truth, output, valid), window_px=4), terms_of(cut)
+    assert windowed["style"] == pytest.approx(alone["style"], rel=1e-5)
+    assert windowed["perceptual"] == pytest.approx(alone["perceptual"], rel=1e-5)
+    assert windowed["hole"] == pytest.approx(alone["hole"] / 4, rel=1e-5)  # still a mean over the whole picture
 
 
 def test_no_term_sees_the_output_where_the_composite_is_all_truth(pictures: tuple[np.ndarray, ...]) -> None:
