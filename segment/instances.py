@@ -12,7 +12,7 @@ from segment.base import Click, Mask, NoObjectError, Selection, check_clicks
 from segment.mask_ops import deepest_point
 
 NEARLY_TIED = 0.1  # scores this close say nothing: then the smaller object is meant, since it can be hit by less luck
-MOST_SELECTIONS = 10  # more alternatives than anyone steps through
+MOST_SELECTIONS = 6  # more alternatives than anyone steps through
 
 
 @dataclass(frozen=True)

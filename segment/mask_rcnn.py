@@ -16,7 +16,7 @@ import numpy as np
 from segment import checkpoints, instances
 from segment.base import Click, Image, Selection, check_image
 from segment.instances import Instance, Instances
-from segment.working_size import at_photo_size, box_at_photo_size, padded, working_copy
+from segment.working_size import WORKING_SIDE_PX, at_photo_size, box_at_photo_size, padded, working_copy
 from weights import WeightsError
 
 
@@ -55,15 +55,18 @@ class MaskRCNNSegmenter:
             self.name = files.name
             self.device = _device(torch, device)
             self._score_threshold = score_threshold
-            self._net, self._prepare, self.classes = _build(files, path, score_threshold, input_size_px)
+            self._net, steps, self.classes = _build(files, path, score_threshold, input_size_px)
             self._net.to(self.device)
+            self._prepare = _compose(steps)
+        # The longer side of what mmdet is given: all that the net will look at, and of which it then makes masks.
+        self._working_side_px = max([WORKING_SIDE_PX, *(max(size) for size in _sizes(steps))])
 
     def encode(self, image: Image) -> Instances:
         """Every object of the photo. image: (H, W, 3) uint8 RGB."""
         import torch
 
         check_image(image)
-        working = working_copy(image)
+        working = working_copy(image, self._working_side_px)
         with _quiet(), torch.inference_mode():
             bgr = np.ascontiguousarray(padded(working)[:, :, ::-1])
             prepared = self._prepare({"img": bgr, "img_id": 0})
@@ -102,7 +105,7 @@ def _import_all() -> Any:
         import mmdet.models  # noqa: F401
         import torch
     except (ImportError, OSError, AssertionError) as error:  # mmdet checks versions with assert
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ImportError(
             f"mmdet and its parts do not work in this environment ({reason}): run `make install`"
         ) from error
@@ -120,8 +123,10 @@ def _device(torch: Any, name: str) -> str:
         kind = torch.device(name).type
     except RuntimeError as error:
         raise ValueError(f"no device is called {name!r}: use auto, cpu or cuda") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {name!r} was asked for, but torch sees no GPU: use auto or cpu")
+    if kind == "cuda" and (torch.device(name).index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device {name!r} was asked for, but torch sees {torch.cuda.device_count()} GPUs: use auto or cpu"
+        )
     if kind == "cuda" and not built_for_cuda:
         raise ValueError(f"device {name!r} was asked for, but mmcv was built without CUDA: use cpu, or build it again")
     return name
@@ -129,9 +134,8 @@ def _device(torch: Any, name: str) -> str:
 
 def _build(
     files: checkpoints.ModelFiles, path: Path, score_threshold: float, input_size_px: int | None
-) -> tuple[Any, Any, tuple[str, ...]]:
-    """The net with its weights, the function that prepares a photo for it, and the names of its classes."""
-    from mmcv.transforms import Compose
+) -> tuple[Any, list[Any], tuple[str, ...]]:
+    """The net with its weights, the steps that prepare a photo for it, and the names of its classes."""
     from mmdet.registry import MODELS
     from mmdet.utils import get_test_pipeline_cfg
     from mmengine.config import Config
@@ -150,7 +154,7 @@ def _build(
     steps[0] = {"type": "mmdet.LoadImageFromNDArray"}
     if input_size_px is not None:
         steps = _resized(steps, input_size_px)
-    return net.eval(), Compose(steps), _class_names(loaded.classes, config.model)
+    return net.eval(), steps, _class_names(loaded.classes, config.model)
 
 
 def _load_weights(net: Any, state: dict[str, Any], files: checkpoints.ModelFiles, path: Path) -> None:
@@ -189,22 +193,31 @@ def _set_everywhere(config: Any, key: str, value: Any) -> None:
         config[key] = value
 
 
+def _compose(steps: list[Any]) -> Any:
+    from mmcv.transforms import Compose
+
+    return Compose(steps)
+
+
+def _sizes(steps: list[Any]) -> list[Sequence[int]]:
+    """The sizes that the steps resize and pad to."""
+    return [step[key] for step in steps for key in ("scale", "size") if isinstance(step.get(key), list | tuple)]
+
+
 def _resized(steps: list[Any], input_size_px: int) -> list[Any]:
     """The steps with all sizes scaled so that the first one's longer side is input_size_px."""
-    sizes = [step[key] for step in steps for key in ("scale", "size") if isinstance(step.get(key), list | tuple)]
-    if not sizes:
+    if not _sizes(steps):
         raise ValueError("input_size_px: this model's config resizes nothing, so its input size cannot be set")
-    factor = input_size_px / max(sizes[0])
-
-    def scaled(step: Any) -> dict[str, Any]:
-        changed = {
-            key: tuple(round(side * factor) for side in step[key])
-            for key in ("scale", "size")
-            if isinstance(step.get(key), list | tuple)
-        }
-        return dict(step) | changed
-
-    return [scaled(step) for step in steps]
+    factor = input_size_px / max(_sizes(steps)[0])
+    resized = []
+    for step in steps:
+        changed = dict(step)
+        if isinstance(step.get("scale"), list | tuple):
+            changed["scale"] = tuple(round(side * factor) for side in step["scale"])
+        if isinstance(step.get("size"), list | tuple):  # of a Pad: the nets halve their input five times
+            changed["size"] = tuple(-(-round(side * factor) // 32) * 32 for side in step["size"])
+        resized.append(changed)
+    return resized
 
 
 @contextmanager

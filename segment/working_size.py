@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from segment.base import Image, Mask
 
 # mmdet pastes every mask at the size of the photo it is given: 100 masks of 12 megapixels would be 1.2 GB, and RTMDet
-# holds them as float32 before. The nets look at 1 megapixel at most, so more detail than this is not in the masks.
-WORKING_PX = 2_000_000
+# holds them as float32 before. The published nets look at no more than this, so finer masks would hold no more detail.
+WORKING_SIDE_PX = 1333
 LONGEST_TO_SHORTEST = 16  # a thinner photo is padded: resized for the net, its short side would round to nothing
 
 
-def working_copy(image: Image) -> Image:
-    """The photo, shrunk to WORKING_PX pixels if it has more."""
+def working_copy(image: Image, side_px: int = WORKING_SIDE_PX) -> Image:
+    """The photo, shrunk so that its longer side is side_px if it was longer."""
     height, width = image.shape[:2]
-    factor = (WORKING_PX / (height * width)) ** 0.5
+    factor = side_px / max(height, width)
     if factor >= 1:
         return image
     size = max(1, round(width * factor)), max(1, round(height * factor))

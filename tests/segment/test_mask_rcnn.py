@@ -158,6 +158,14 @@ def test_input_size_scales_what_the_net_sees() -> None:
     assert tuple(segmenter._prepare({"img": np.zeros((300, 400, 3), np.uint8)})["inputs"].shape) == (3, 72, 96)
 
 
+def test_large_input_size_is_not_starved_by_the_working_copy() -> None:
+    segmenter = MaskRCNNSegmenter(TINY_MODEL, input_size_px=2000, device="cpu")
+    given = []
+    segmenter._prepare, prepare = (lambda data: given.append(data["img"].shape) or prepare(data)), segmenter._prepare
+    segmenter.encode(np.zeros((20, 3000, 3), np.uint8))
+    assert given[0][1] == 2000
+
+
 def test_model_can_be_given_by_name_as_on_the_command_line() -> None:
     segmenter = load_segmenter(f"mask_rcnn:{TINY_MODEL}", checkpoint=str(TINY_MODEL.with_suffix(".pth")))
     assert segmenter.name == "tiny_mask_rcnn"
@@ -177,7 +185,7 @@ def test_misspelt_option_is_refused() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_gpu_that_is_not_there_is_refused_and_auto_goes_on_without(tiny_mask_rcnn: MaskRCNNSegmenter) -> None:
-    with pytest.raises(ValueError, match="sees no GPU: use auto or cpu"):
+    with pytest.raises(ValueError, match="sees 0 GPUs: use auto or cpu"):
         MaskRCNNSegmenter(TINY_MODEL, device="cuda")
     assert MaskRCNNSegmenter(TINY_MODEL, device="auto").device == "cpu"
 
@@ -232,10 +240,12 @@ def test_rtmdet_runs_through_the_same_adapter(tmp_path: Path) -> None:
     init_default_scope("mmdet")
     config.model.backbone.init_cfg = None
     net = MODELS.build(config.model)
-    with torch.no_grad():
-        net.bbox_head.rtm_cls[0].bias.fill_(1.0)  # or everything stays below the threshold
+    with torch.no_grad():  # or everything would stay below the threshold, and some masks empty
+        for classes, kernels in zip(net.bbox_head.rtm_cls, net.bbox_head.rtm_kernel, strict=True):
+            classes.bias.fill_(1.0)
+            kernels.bias[-1] = 5.0
     torch.save({"state_dict": net.state_dict()}, tmp_path / "random.pth")
-    segmenter = MaskRCNNSegmenter("rtmdet-ins-t", tmp_path / "random.pth", input_size_px=160, device="cpu")
+    segmenter = MaskRCNNSegmenter("rtmdet-ins-t", tmp_path / "random.pth", input_size_px=150, device="cpu")
     assert len(segmenter.classes) == 80
     encoding = segmenter.encode(np.random.default_rng(0).integers(0, 256, (90, 140, 3), dtype=np.uint8))
     assert isinstance(encoding, Instances)
