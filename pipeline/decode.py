@@ -54,6 +54,9 @@ def decode(data: bytes, *, max_pixels: int) -> Photo:
         return _decode(image, data)
     except PhotoError:
         raise
+    except Image.DecompressionBombError as error:  # the TIFF and GIF plugins look at Pillow's own limit again
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise PhotoError(f"it has {width}x{height} pixels; of its kind Pillow takes at most {limit:.0f} MP") from error
     except MemoryError as error:
         raise PhotoError(f"there is not enough memory for its {width}x{height} pixels") from error
     except Exception as error:  # the decoders raise whatever comes to them on damaged data

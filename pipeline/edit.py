@@ -68,8 +68,8 @@ def default_grow_px(mask: Mask) -> int:
     over a few pixels more, by the photo's size.
     """
     by_object = 0.03 * math.sqrt(np.count_nonzero(mask))
-    by_photo = 0.003 * min(mask.shape)
-    return round(2 + by_object + by_photo)
+    by_photo = 0.004 * min(mask.shape)
+    return round(3 + by_object + by_photo)
 
 
 def default_erase_feather_px(mask: Mask, grow_px: int | None) -> float:
@@ -127,7 +127,7 @@ def _blurred(image: Pixels, left_out: Mask, sigma_px: float) -> Pixels:
     for channel in range(3):  # one plane at a time keeps the memory small
         sums = _small_gaussian(image[..., channel] * weight, small_wh, sigma_px / scale)
         plane = cv2.resize(sums / np.maximum(total, 1e-6), (width, height), interpolation=cv2.INTER_LINEAR)
-        result[..., channel] = np.rint(plane).clip(0, np.iinfo(image.dtype).max)
+        result[..., channel] = np.rint(plane, out=plane)  # an average: never beyond what the photo holds
     return result
 
 

@@ -49,6 +49,8 @@ def encode(photo: Photo, format_name: str, *, quality: int | None = None) -> tup
             notes.append(f"JPEG cannot hold {' and '.join(dropped)} as long as this photo's: left out")
     try:
         return _encode(photo, format_name, quality), notes
+    except PhotoError:
+        raise
     except (OSError, ValueError, RuntimeError) as error:
         height, width = photo.hw
         raise PhotoError(f"{format_name} cannot hold this {width}x{height} photo ({error})") from error
@@ -81,11 +83,21 @@ def _encode(photo: Photo, format_name: str, quality: int | None) -> bytes:
         options |= _quality_options(photo, image, format_name, quality)
     elif format_name == "TIFF":
         options |= _tiff_options(photo, image)
+    if format_name == "HEIF":
+        _register_heif()
     file = io.BytesIO()
     image.save(file, format_name, **options)
     if format_name == "TIFF":
         return tiff.with_metadata(file.getvalue(), exif=kept.exif, icc=icc, xmp=kept.xmp)
     return file.getvalue()
+
+
+def _register_heif() -> None:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise PhotoError("install pillow-heif to write HEIC") from error
+    pillow_heif.register_heif_opener()
 
 
 def _on_white(photo: Photo) -> tuple[Photo, bool]:

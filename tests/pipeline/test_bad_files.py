@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -130,6 +131,23 @@ def test_a_limit_above_pillows_own_is_obeyed_without_touching_the_process(tmp_pa
     with pytest.raises(PhotoError, match="damaged or cut short"):
         image_io.load(tmp_path / "large.png")
     assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_tiff_beyond_pillows_own_limit_is_said_to_be_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    (tmp_path / "a.tif").write_bytes(_bytes("TIFF"))
+    with pytest.raises(PhotoError, match="it has 64x64 pixels; of its kind Pillow takes at most"):
+        image_io.load(tmp_path / "a.tif")
+
+
+def test_heic_without_its_library_names_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # importing it now fails
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(PhotoError, match="install pillow-heif to read those"):
+        image_io.load(tmp_path / "a.heic")
+    (tmp_path / "a.png").write_bytes(_bytes("PNG"))
+    with pytest.raises(PhotoError, match=r"b\.heic cannot be written: install pillow-heif to write HEIC"):
+        image_io.save(image_io.load(tmp_path / "a.png"), tmp_path / "b.heic")
 
 
 def test_what_is_not_an_ordinary_file_is_refused(tmp_path):
