@@ -40,9 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("clickaway: stopped; what is written so far is whole", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # whoever reads our output has gone, as `| head` does: not to be told at exit again
+    except BrokenPipeError:  # whoever read our output has gone, as `| head` does: the rest is not done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+        return SOME_FAILED
     except Exception as error:
         from pipeline.job import is_expected, one_line
 
