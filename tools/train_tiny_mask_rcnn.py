@@ -54,6 +54,7 @@ def train(steps: int, batch: int, seed: int, work_dir: str) -> torch.nn.Module:
     """The trained net."""
     config = Config.fromfile(CONFIG)
     config.model.data_preprocessor.bgr_to_rgb = False  # the scenes are RGB already
+    warm_up = min(50, steps // 2)
     runner = Runner(
         model=config.model,
         work_dir=work_dir,
@@ -72,8 +73,8 @@ def train(steps: int, batch: int, seed: int, work_dir: str) -> torch.nn.Module:
             "clip_grad": {"max_norm": 5.0},
         },
         param_scheduler=[
-            {"type": "LinearLR", "start_factor": 0.05, "by_epoch": False, "begin": 0, "end": 50},
-            {"type": "CosineAnnealingLR", "by_epoch": False, "begin": 50, "end": steps, "eta_min": 1e-5},
+            {"type": "LinearLR", "start_factor": 0.05, "by_epoch": False, "begin": 0, "end": warm_up},
+            {"type": "CosineAnnealingLR", "by_epoch": False, "begin": warm_up, "end": steps, "eta_min": 1e-5},
         ],
         default_hooks={
             "logger": {"type": "LoggerHook", "interval": 50},

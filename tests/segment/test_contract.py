@@ -29,6 +29,11 @@ def segmenter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         yield load_segmenter(**MAKE[request.param])
 
 
+@pytest.fixture(scope="module")
+def encoding(segmenter: Segmenter):
+    return segmenter.encode(draw_scene(2).image)
+
+
 def test_it_is_a_segmenter(segmenter: Segmenter) -> None:
     assert isinstance(segmenter, Segmenter)
     assert isinstance(segmenter, InstanceSegmenter)
@@ -89,15 +94,15 @@ def test_encodings_of_two_photos_do_not_mix(segmenter: Segmenter) -> None:
 
 
 @pytest.mark.parametrize("click", [Click(192, 0), Click(0, 192), Click(-1, 0), Click(0, -1)])
-def test_click_outside_the_photo_is_a_value_error(segmenter: Segmenter, click: Click) -> None:
+def test_click_outside_the_photo_is_a_value_error(segmenter: Segmenter, encoding: object, click: Click) -> None:
     with pytest.raises(ValueError, match="outside the photo"):
-        segmenter.select(segmenter.encode(draw_scene(2).image), [click])
+        segmenter.select(encoding, [click])
 
 
-def test_no_positive_click_is_a_value_error(segmenter: Segmenter) -> None:
+def test_no_positive_click_is_a_value_error(segmenter: Segmenter, encoding: object) -> None:
     for clicks in ([], [Click(5, 5, positive=False)]):
         with pytest.raises(ValueError, match="positive click"):
-            segmenter.select(segmenter.encode(draw_scene(2).image), clicks)
+            segmenter.select(encoding, clicks)
 
 
 @pytest.mark.parametrize(
