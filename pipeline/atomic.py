@@ -22,7 +22,10 @@ def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
     path = path.resolve()
     # Hidden, and without the photo's extension: a listing of the folder does not take it for a photo.
     partial = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError as error:  # said of the name that the person knows
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

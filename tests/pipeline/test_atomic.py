@@ -80,6 +80,12 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
     assert modes == [0o640, 0o640]
 
 
+def test_a_folder_that_is_not_there_is_said_of_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        atomic.write_bytes(tmp_path / "gone" / "a.bin", b"x")
+    assert caught.value.filename == str(tmp_path / "gone" / "a.bin")
+
+
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "real.bin").write_bytes(b"old")
     (tmp_path / "link.bin").symlink_to("real.bin")
