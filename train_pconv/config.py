@@ -139,6 +139,12 @@ class TrainConfig:
             raise ValueError("--batch, --steps-per-epoch, --workers, --prefetch, --log-every, --save-every: 1 or more")
 
 
+# Validation scores of two runs can be compared only where these agree.
+LOSS_FIELDS = (
+    *("valid_weight", "hole_weight", "perceptual_weight", "style_weight", "tv_weight", "best_by"),
+    *("perceptual", "perceptual_on", "perceptual_px", "validation_px", "validation_photos"),
+)
+
 _PAPER = TrainConfig(epochs=100, fine_tune_epochs=20)  # 1.2 M photos at batch 6, ten days: about a million steps
 
 PRESETS: dict[str, TrainConfig] = {

@@ -17,7 +17,7 @@ from inpaint.pconv_unet import freeze_encoder_bn, named_variables, write_pconv
 from train_pconv import build
 from train_pconv.average import WeightAverage
 from train_pconv.checkpoint import STATE_FILE, CheckpointError, read_state, write_state, write_whole
-from train_pconv.config import TrainConfig, write_config
+from train_pconv.config import LOSS_FIELDS, TrainConfig, write_config
 from train_pconv.data import Batch, validation_batches
 from train_pconv.distribute import is_chief, open_strategy, scope
 from train_pconv.photos import BrokenPhotoError, Photos, choose, open_photos
@@ -222,7 +222,9 @@ class Run:
 
     def _restore(self, meta: Mapping[str, Any], groups: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
         self.step = int(meta["step"])
-        self.best = math.inf if meta["best"] is None else float(meta["best"])
+        # Scores under another loss cannot be compared: the next validation is the best one then.
+        comparable = all(meta["config"].get(name) == getattr(self.config, name) for name in LOSS_FIELDS)
+        self.best = float(meta["best"]) if comparable and meta["best"] is not None else math.inf
         self._start_phase(int(meta["phase"]))
         try:
             self.average.restore(groups["mean"])
