@@ -47,20 +47,20 @@ def main() -> None:
         run([sys.executable, "-m", "venv", str(options.venv)], "the venv module failed: install Python's venv package")
     pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
 
-    hashed = "\n".join(text for name, text in pins.items() if name not in MADE_HERE)
-    say(2, f"installing {hashed.count('==')} packages of {LOCK.name}")
+    hashed = "\n".join(entry for name, entries in pins.items() if name not in MADE_HERE for entry in entries)
+    say(2, f"installing {len(pins) - len(MADE_HERE)} packages of {LOCK.name}")
     with tempfile.TemporaryDirectory() as folder:
         listing = Path(folder) / "hashed.txt"
         listing.write_text(hashed)
         run([*pip, "install", "--no-deps", "--require-hashes", "-r", str(listing)], "pip could not install them")
 
-    say(3, f"installing {pins['torch']}")
-    run([*pip, "install", *shlex.split(options.torch_args), pins["torch"]], "pip could not install torch")
+    (torch,), (mmcv,) = pins["torch"], pins["mmcv"]
+    say(3, f"installing {torch}")
+    run([*pip, "install", *shlex.split(options.torch_args), torch], "pip could not install torch")
 
-    mmcv = pins["mmcv"].split()[0]
-    say(4, f"installing {mmcv}")
+    say(4, f"installing {mmcv.split()[0]}")
     run(
-        [*pip, "install", "--no-deps", "--force-reinstall", str(mmcv_wheel(python, pip, pins["mmcv"]))],
+        [*pip, "install", "--no-deps", "--force-reinstall", str(mmcv_wheel(python, pip, mmcv))],
         "pip could not install mmcv",
     )
     run([str(python), "-c", "import mmcv.ops"], "mmcv's compiled ops do not load: delete the kept wheel and try again")
@@ -69,11 +69,13 @@ def main() -> None:
     print(f"ready after {time.monotonic() - started:.0f} s", flush=True)
 
 
-def read_lock(path: Path) -> dict[str, str]:
-    """Package name -> its whole entry (version, marker, hashes), as it stands in the lock."""
-    entries = path.read_text().replace("\\\n", " ").splitlines()
-    lines = [line.strip() for line in entries if line.strip() and not line.startswith("#")]
-    return {line.split("==")[0]: line for line in lines}
+def read_lock(path: Path) -> dict[str, list[str]]:
+    """Package name -> its entries (version, marker, hashes) in the lock: one for each kind of platform."""
+    entries: dict[str, list[str]] = {}
+    for line in path.read_text().replace("\\\n", " ").splitlines():
+        if line.strip() and not line.startswith("#"):
+            entries.setdefault(line.split("==")[0], []).append(line.strip())
+    return entries
 
 
 def mmcv_wheel(python: Path, pip: list[str], pin: str) -> Path:
