@@ -111,12 +111,12 @@ class Run:
             for batch in feed:
                 if self._phase == 0 and self.step >= config.epochs * config.steps_per_epoch:
                     self._start_phase(1)
-                self._set_rates()
+                rate = self._set_rates()
                 logs = self._train(batch)
                 self.step += 1
                 self.average.update(self.step)
                 if self.report:
-                    self.report.step(self.step, logs, rate=self._rate(), waited_s=feed.waited_s)
+                    self.report.step(self.step, logs, rate=rate, waited_s=feed.waited_s)
                     self.report.broken(self.photos.broken)
                 epoch_ended = self.step % config.steps_per_epoch == 0
                 if epoch_ended:
@@ -195,11 +195,14 @@ class Run:
             rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done / length)))
         return rate * min(1.0, (done + 1) / config.warmup_steps) if config.warmup_steps else rate
 
-    def _set_rates(self) -> None:
+    def _set_rates(self) -> float:
+        """Sets the rate and the share of the style weight for the step to come. Returns the rate."""
+        rate = self._rate()
         optimizer: Any = self.trainee.optimizer
-        getattr(optimizer, "inner_optimizer", optimizer).learning_rate = self._rate()
+        getattr(optimizer, "inner_optimizer", optimizer).learning_rate = rate
         ramp = self.config.style_ramp_steps
         self.trainee.style_share.assign(min(1.0, self.step / ramp) if ramp else 1.0)
+        return rate
 
     def _optimizer_variables(self) -> dict[str, Any]:
         return {f"{number:04d}": variable for number, variable in enumerate(self.trainee.optimizer.variables)}

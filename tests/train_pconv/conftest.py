@@ -36,13 +36,18 @@ def photo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny(photo_folder: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
-    """A configuration of a run that takes seconds, with changes."""
+def tiny(make_tiny: Callable[..., TrainConfig], tmp_path: Path) -> Callable[..., TrainConfig]:
+    """A configuration of a run that takes seconds, in the test's own folder, with changes."""
+    return lambda **changes: make_tiny(**({"out": str(tmp_path / "run")} | changes))
+
+
+@pytest.fixture(scope="session")
+def make_tiny(photo_folder: Path) -> Callable[..., TrainConfig]:
+    """As tiny, for fixtures that serve several tests: out must be given."""
 
     def make(**changes: Any) -> TrainConfig:
         values: dict[str, Any] = {
             "images": (str(photo_folder),),
-            "out": str(tmp_path / "run"),
             "validation_fraction": 0.3,
             "crop_px": 16,
             "zoom_out_max": 2.0,

@@ -57,13 +57,25 @@ def test_the_style_weight_and_the_rate_follow_the_step(tiny: Make) -> None:
     assert 1e-4 < rates[-1] < 5e-4  # near the end of the cosine, a hundredth of the rate
 
 
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_half_precision_trains_and_resumes(tiny: Make, precision: str) -> None:
-    config = tiny(precision=precision, steps_per_epoch=2, fine_tune_epochs=0, clip_norm=1.0)
-    Run(config).run()
-    run = Run(dataclasses.replace(config, epochs=2), resume=True)
-    run.run()
-    assert run.step == 4
+def test_float16_trains_with_a_scaled_loss_and_resumes(tiny: Make) -> None:
+    config = tiny(precision="float16", steps_per_epoch=2, fine_tune_epochs=0, clip_norm=1.0)
+    first = Run(config)
+    first.run()
+    again = Run(dataclasses.replace(config, epochs=2), resume=True)
+    again.report.close()
+    optimizers = [run.trainee.optimizer for run in (first, again)]
+    assert again.step == 2 and int(np.asarray(optimizers[1].inner_optimizer.iterations)) == 2
+    scales = [float(np.asarray(optimizer.dynamic_scale)) for optimizer in optimizers]
+    assert scales[0] == scales[1] > 1000
+    assert all(v.dtype == "float32" for v in again.net.variables)
+
+
+def test_bfloat16_computes_in_it_and_keeps_float32_weights(tiny: Make) -> None:
+    run = Run(tiny(precision="bfloat16"))
+    logs = run._steps.train(first_batch(run))
+    run.report.close()
+    assert np.isfinite(logs["loss"])
+    assert run.net.get_layer("enc2").compute_dtype == "bfloat16"
     assert all(v.dtype == "float32" for v in run.net.variables)
 
 
