@@ -74,7 +74,9 @@ def _can_open(args: argparse.Namespace) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="clickaway demo", description="Click an object in a photo, get the photo without it: in the browser."
+        prog="clickaway demo",
+        description="Click an object in a photo, get the photo without it: in the browser.",
+        allow_abbrev=False,
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets others in (default: %(default)s)")

@@ -70,23 +70,25 @@ class Endpoints:
 
         return _one_line(work)
 
-    def erase(self, image: str, x: int, y: int, grow_px: int | None, own_format: bool) -> str:
+    def erase(self, image: str, x: int, y: int, grow_px: int | None = None, own_format: bool = False) -> str:
         """The photo without the object at the pixel, as a PNG or, with own_format, in the photo's own format.
 
         grow_px: by how much the mask is grown first; None: by the object's size.
         """
         return self._file(own_format, lambda: self._studio.erase(self._clicked(image, x, y), grow_px=grow_px))
 
-    def cut_out(self, image: str, x: int, y: int, own_format: bool) -> str:
+    def cut_out(self, image: str, x: int, y: int, own_format: bool = False) -> str:
         """The object at the pixel alone, transparent around it."""
         return self._file(own_format, lambda: self._studio.cut_out(self._clicked(image, x, y)))
 
-    def blur_background(self, image: str, x: int, y: int, sigma_px: float | None, own_format: bool) -> str:
+    def blur_background(
+        self, image: str, x: int, y: int, sigma_px: float | None = None, own_format: bool = False
+    ) -> str:
         """The photo, sharp on the object at the pixel alone. sigma_px: of the blur; None: by the photo's size."""
         return self._file(own_format, lambda: self._studio.blur(self._clicked(image, x, y), sigma_px=sigma_px))
 
     def replace_background(
-        self, image: str, x: int, y: int, color: str, background: str | None, own_format: bool
+        self, image: str, x: int, y: int, color: str, background: str | None = None, own_format: bool = False
     ) -> str:
         """The object at the pixel before a colour ("#ffffff") or, if one is given, before another photo."""
         return self._file(

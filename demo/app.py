@@ -33,8 +33,8 @@ def build_app(studio: Studio, *, jobs: int = 1) -> gr.Blocks:
     ) as app:
         session = gr.State(None, time_to_live=KEPT_SECONDS)
         page = layout.build(examples)
+        add_endpoints(studio, jobs)  # first: they get the names that they ask for
         _wire(Events(page, session, studio, examples), jobs)
-        add_endpoints(studio, jobs)
     app.queue(max_size=64, default_concurrency_limit=8, api_open=False)
     return app
 

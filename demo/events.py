@@ -27,7 +27,9 @@ log = logging.getLogger("clickaway.demo")
 
 def explained(error: Exception) -> str:
     """One line for a visitor; what nobody foresaw goes to the log, and never to the page."""
-    if isinstance(error, VisitorError | NoObjectError | PhotoError | WeightsError):
+    if isinstance(error, VisitorError):
+        return str(error)
+    if isinstance(error, NoObjectError | PhotoError | WeightsError):
         text = str(error)
         return text[:1].upper() + text[1:]
     if isinstance(error, MemoryError):
@@ -180,7 +182,7 @@ def rgb(color: str | None) -> Color:
 
     try:
         red, green, blue = ImageColor.getrgb(_rounded(color or ""))[:3]
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise VisitorError(f"{color!r} is no colour: choose one, or a photo.") from error
     return red, green, blue
 
@@ -190,4 +192,4 @@ def _rounded(color: str) -> str:
     if not color.startswith("rgb"):
         return color
     numbers = color.partition("(")[2].rstrip(")").split(",")
-    return "rgb({}, {}, {})".format(*(round(float(number)) for number in numbers[:3]))
+    return f"rgb({', '.join(str(round(float(number))) for number in numbers[:3])})"

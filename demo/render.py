@@ -70,8 +70,7 @@ def selection(page: Page, session: Session) -> Updates:
         page.another: gr.update(
             interactive=guesses > 1, value=f"Guess {session.choice + 1} of {guesses}" if guesses > 1 else "Other guess"
         ),
-        page.grow: gr.update(value=_grow_px(session, mask)),
-        page.erase_feather: gr.update(value=round(_grow_px(session, mask) / 3)),
+        **_grow_sliders(page, session, mask),
         **{
             button: gr.update(interactive=mask is not None)
             for button in (page.erase, page.cut, page.blur, page.replace)
@@ -83,6 +82,15 @@ def _grow_px(session: Session, mask: Mask | None) -> int:
     if session.grow_px is not None or mask is None:
         return session.grow_px or 0
     return default_grow_px(mask)
+
+
+def _grow_sliders(page: Page, session: Session, mask: Mask | None) -> Updates:
+    grow_px = _grow_px(session, mask)
+    most = max(40, min(session.photo.hw) // 8, grow_px)
+    return {
+        page.grow: gr.update(value=grow_px, maximum=most),
+        page.erase_feather: gr.update(value=round(grow_px / 3), maximum=most // 2),
+    }
 
 
 def _layer(session: Session, mask: Mask | None) -> dict[str, Any]:
@@ -122,8 +130,6 @@ def _sliders(page: Page, session: Session) -> Updates:
     feather_px = default_feather_px(session.photo.hw)
     feather: dict[str, Any] = {"maximum": max(10, round(shorter / 50)), "value": round(2 * feather_px) / 2}
     return {
-        page.grow: gr.update(maximum=max(40, shorter // 8)),
-        page.erase_feather: gr.update(maximum=max(20, shorter // 16)),
         **{slider: gr.update(**feather) for slider in (page.cut_feather, page.blur_feather, page.replace_feather)},
         page.blur_sigma: gr.update(maximum=max(20, shorter // 10), value=max(1, round(shorter / 40))),
     }

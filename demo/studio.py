@@ -92,6 +92,7 @@ class Studio:
     def erase(self, session: Session, *, grow_px: int | None = None, feather_px: float | None = None) -> Session:
         """The session whose photo is without the selected object. None: as `pipeline.edit.erase` thinks best."""
         mask, photo = selected(session), session.photo
+        _check_px(session, grow=grow_px, blend=feather_px)
         if edit.hole_of(mask, grow_px=grow_px).all():
             raise VisitorError("The whole photo is selected, so nothing is left to fill it from. Select less.")
         pixels = edit.erase(photo.pixels, mask, self._inpainter.get(), grow_px=grow_px, feather_px=feather_px)
@@ -100,6 +101,7 @@ class Studio:
     def cut_out(self, session: Session, *, feather_px: float | None = None) -> Session:
         """The session whose photo is the selected object alone, transparent around it."""
         photo = session.photo
+        _check_px(session, softness=feather_px)
         rgba = edit.cut_out(photo.pixels, selected(session), feather_px=feather_px)
         alpha = rgba[..., 3] if photo.alpha is None else np.minimum(rgba[..., 3], photo.alpha)
         pixels = np.ascontiguousarray(rgba[..., :3])
@@ -108,6 +110,10 @@ class Studio:
     def blur(self, session: Session, *, sigma_px: float | None = None, feather_px: float | None = None) -> Session:
         """The session whose photo is sharp on the selected object alone."""
         photo = session.photo
+        _check_px(session, softness=feather_px)
+        if sigma_px is not None and not sigma_px > 0:
+            raise VisitorError(f"The blur must be more than 0 pixels, got {sigma_px:g}.")
+        _check_px(session, blur=sigma_px)
         pixels = edit.blur_background(photo.pixels, selected(session), sigma_px=sigma_px, feather_px=feather_px)
         return _finished(session, photo.edited(pixels, alpha=photo.alpha), "blurred")
 
@@ -119,6 +125,7 @@ class Studio:
         The result is opaque and in colour, whatever the photo was.
         """
         mask, photo = selected(session), session.photo
+        _check_px(session, softness=feather_px)
         behind = background if isinstance(background, tuple) else self.open(background).photo.pixels
         pixels = edit.replace_background(photo.pixels, mask, behind, feather_px=feather_px)
         return _finished(session, photo.edited(pixels, alpha=None), "replaced")
@@ -170,6 +177,14 @@ def write(session: Session, suffix: str, folder: str | Path) -> tuple[Path, tupl
     name = "-".join(filter(None, (Path(session.name).stem[:80] or "photo", session.made_by)))
     path = target / f"{name}{suffix}"
     return path, image_io.save(session.photo, path)
+
+
+def _check_px(session: Session, **lengths: float | None) -> None:
+    """Raises VisitorError where a length is negative, no number, or longer than the photo."""
+    longest = max(session.photo.hw)
+    for name, length in lengths.items():
+        if length is not None and not 0 <= length <= longest:
+            raise VisitorError(f"The {name} must be 0..{longest} pixels, got {length:g}.")
 
 
 def _finished(session: Session, photo: Photo, effect: str) -> Session:

@@ -37,8 +37,7 @@ class View:
     def to_photo(self, x: float, y: float) -> tuple[int, int]:
         """The pixel (x, y) of the photo under a position in the view, kept on the photo.
 
-        The browser rounds a pointer's position to the nearest whole number, so that the number is a position, not the
-        left edge of a pixel: nothing is added before it is scaled.
+        A position is not a pixel: it runs from 0 at the view's left and upper edge to its size at the right and lower.
         """
         (height, width), (view_h, view_w) = self.photo_hw, self.view_hw
         column, row = math.floor(x * width / view_w), math.floor(y * height / view_h)

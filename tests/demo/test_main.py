@@ -1,0 +1,68 @@
+"""The command, as a person starts it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "demo", "--no-browser", "--segmenter", "grabcut", "--inpainter", "telea"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_help_answers_without_gradio():
+    code = "import sys, demo.__main__ as m; m._parser().format_help(); print('gradio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_the_command_clickaway_demo_has_the_same_help():
+    texts = [
+        subprocess.run([sys.executable, "-m", *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+        for command in (["demo"], ["pipeline", "demo"])
+    ]
+    assert texts[0].stdout == texts[1].stdout
+    assert "127.0.0.1" in texts[0].stdout
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--port", "0"], ["--port", "x"], ["--jobs", "0"], ["--max-megapixels", "-1"], ["--no"]]
+)
+def test_a_wrong_option_is_one_line_and_exit_code_2(wrong):
+    done = subprocess.run([*COMMAND, *wrong], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_the_page_is_served_and_a_stop_leaves_no_file_behind(tmp_path):
+    port = free_port()
+    environment = {"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    command, pipe = [*COMMAND, "--port", str(port)], subprocess.PIPE
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+    try:
+        assert f"http://127.0.0.1:{port}" in server.stdout.readline()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
+            assert "Clickaway" in page.read().decode()
+        folders = list(tmp_path.glob("clickaway-*"))
+        assert len(folders) == 1 and folders[0].stat().st_mode & 0o077 == 0
+        second = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert second.returncode == 2
+        assert second.stderr.strip().splitlines()[-1].startswith("clickaway demo: cannot listen on 127.0.0.1")
+        assert "Traceback" not in second.stderr
+    finally:
+        server.send_signal(signal.SIGTERM)
+        _, errors = server.communicate(timeout=30)
+    assert server.returncode == 0
+    assert "Traceback" not in errors
+    assert list(tmp_path.glob("clickaway-*")) == []
