@@ -1,0 +1,82 @@
+"""Clicks as pictures: the planes by which a net is told where the clicks are.
+
+Every plane has the size of the picture that it is made for. Distances are in that picture's pixels over a fixed
+length, never over the size of the picture: a patch cut out of a photo's plane equals the plane of that patch, so that
+a net which learned on patches reads whole photos the same way. The DeepCrop report normalised by the patch, and its
+net failed on whole photos for it (section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segment.base import Click, Image
+
+Plane = NDArray[np.float32]  # (H, W)
+
+DISK_RADIUS_PX = 5  # RITM: Sofiiuk et al. 2021, section 3.1
+DISTANCE_UNIT_PX = 224  # the side of DeepMask's patch: the planes of a patch run from 0 to about 0.7
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the luminance of sRGB photos
+
+
+def disk_planes(clicks: Sequence[Click], hw: tuple[int, int], *, radius_px: float = DISK_RADIUS_PX) -> Plane:
+    """(H, W, 2) float32: 1 within radius_px of a positive click in plane 0, of a negative one in plane 1; else 0."""
+    planes = np.zeros((*hw, 2), np.float32)
+    for place, positive in enumerate((True, False)):
+        near = _squared_distance([c for c in clicks if c.positive == positive], hw) <= radius_px**2
+        planes[..., place] = near
+    return planes
+
+
+def distance_plane(
+    clicks: Sequence[Click], hw: tuple[int, int], *, unit_px: float = DISTANCE_UNIT_PX, at_most: float = 1.0
+) -> Plane:
+    """(H, W) float32 in 0..at_most: distance in pixels to the nearest positive click, over unit_px, cut at at_most.
+
+    Clicks may lie outside the picture, as those of a photo do for a patch of it. Without any, at_most everywhere.
+    """
+    distance = np.sqrt(_squared_distance([click for click in clicks if click.positive], hw))
+    return np.minimum(distance / unit_px, at_most).astype(np.float32)
+
+
+def colour_distance_plane(image: Image, clicks: Sequence[Click]) -> Plane:
+    """(H, W) float32 in 0..1: Euclidean RGB distance to the colour under a positive click, the nearest of several.
+
+    image: (H, W, 3) uint8 RGB. 1 is from black to white. Clicks outside the picture have no colour.
+    """
+    colours = _colours(image, clicks)
+    nearest = np.ones(image.shape[:2])
+    for colour in colours:
+        difference = image.astype(np.float64) - colour
+        nearest = np.minimum(nearest, np.sqrt((difference**2).sum(axis=2) / (3 * 255**2)))
+    return nearest.astype(np.float32)
+
+
+def luminance_difference_plane(image: Image, clicks: Sequence[Click]) -> Plane:
+    """(H, W) float32 in 0..1: absolute difference in luminance to a positive click's pixel, the least of several.
+
+    image: (H, W, 3) uint8 RGB. Clicks outside the picture have no luminance.
+    """
+    luminance = image @ np.array(LUMA) / 255
+    nearest = np.ones(image.shape[:2])
+    for colour in _colours(image, clicks):
+        nearest = np.minimum(nearest, np.abs(luminance - colour @ np.array(LUMA) / 255))
+    return nearest.astype(np.float32)
+
+
+def _colours(image: Image, clicks: Sequence[Click]) -> list[NDArray[np.float64]]:
+    height, width = image.shape[:2]
+    inside = [click for click in clicks if click.positive and 0 <= click.x < width and 0 <= click.y < height]
+    return [image[click.y, click.x].astype(np.float64) for click in inside]
+
+
+def _squared_distance(clicks: Sequence[Click], hw: tuple[int, int]) -> NDArray[np.float64]:
+    """(H, W): squared distance to the nearest of the clicks, infinite without any."""
+    rows, columns = np.ogrid[: hw[0], : hw[1]]
+    nearest = np.full(hw, np.inf)
+    for click in clicks:
+        nearest = np.minimum(nearest, (rows - click.y) ** 2.0 + (columns - click.x) ** 2.0)
+    return nearest

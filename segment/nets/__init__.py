@@ -1,0 +1,1 @@
+"""The nets, one architecture a file; they import keras alone."""
