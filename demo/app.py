@@ -16,7 +16,7 @@ from demo.studio import Studio
 from demo.theme import HEAD, css, theme
 
 KEPT_SECONDS = 3600  # files and sessions of visitors who do nothing
-SESSIONS = 100  # in memory at a time; the one left alone longest goes first
+SESSIONS = 50  # in memory at a time; the one left alone longest goes first
 
 _SWITCH_TOOL = "(tool) => { document.body.dataset.tool = tool === 'Brush' ? 'brush' : 'click'; }"
 _SWITCH_SIGN = "(sign) => { document.body.dataset.sign = sign; }"
@@ -76,7 +76,8 @@ def _wire(events: Events, jobs: int) -> None:
         "show_progress_on": [page.stage],
     }
     encode: dict[str, Any] = models | {"outputs": None, "show_progress": "hidden", "show_progress_on": None}
-    opening: dict[str, Any] = quiet | {"show_progress": "full", "show_progress_on": [page.upload]}
+    files: dict[str, Any] = {"concurrency_id": "files", "concurrency_limit": 2}  # a photo in work is large
+    opening: dict[str, Any] = quiet | files | {"show_progress": "full", "show_progress_on": [page.upload]}
 
     page.upload.upload(events.open_upload, page.upload, **opening).then(events.encode, session, **encode)
     page.examples.select(events.open_example, None, **opening).then(events.encode, session, **encode)
@@ -111,6 +112,6 @@ def _wire(events: Events, jobs: int) -> None:
     )
 
     page.go_on.click(events.go_on, session, **quiet).then(events.encode, session, **encode)
-    saving: dict[str, Any] = quiet | {"outputs": [page.download], "show_progress": "minimal"}
+    saving: dict[str, Any] = quiet | files | {"outputs": [page.download], "show_progress": "minimal"}
     for button, handler in ((page.png, events.download_png), (page.own, events.download_own)):
         button.click(handler, session, **saving).success(None, None, None, js=_SAVE_FILE, api_visibility="private")

@@ -107,19 +107,12 @@ def _label(layer: Layer, text: str, box: tuple[int, int, int, int], *, size_px: 
     x0, y0, x1, _ = box
     left = int(np.clip((x0 + x1 - pill_w) // 2, 0, width - pill_w))
     top = y0 - pill_h - gap if y0 >= pill_h + gap else min(y0 + gap, height - pill_h)
-    _pill(layer[top : top + pill_h, left : left + pill_w], WHITE, 0)
-    _pill(layer[top : top + pill_h, left : left + pill_w], ACCENT, max(1, size_px // 12))
+    ends = (left + pill_h // 2, top + pill_h // 2), (left + pill_w - 1 - pill_h // 2, top + pill_h // 2)
+    cv2.line(layer, *ends, (*ACCENT, 255), pill_h - 2, cv2.LINE_AA)  # a thick line has round ends
     # The letters lie on opaque colour, where premultiplied and straight are the same.
     patch = PillowImage.fromarray(layer[top : top + pill_h, left : left + pill_w])
     ImageDraw.Draw(patch).text((pill_w / 2, pill_h / 2), text, fill=(*WHITE, 255), font=font, anchor="mm")
     layer[top : top + pill_h, left : left + pill_w] = np.asarray(patch)
-
-
-def _pill(patch: Layer, colour: tuple[int, int, int], inset_px: int) -> None:
-    height, width = patch.shape[:2]
-    radius = (height - 1) // 2 - inset_px
-    ends = (height // 2, height // 2), (width - 1 - height // 2, height // 2)
-    cv2.line(patch, *ends, (*colour, 255), 2 * radius + 1, cv2.LINE_AA)  # a thick line has round ends
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, room_px: float) -> str:

@@ -89,7 +89,7 @@ def build(examples: list[Example]) -> Page:
                     sign = _switch("Add", "Take away", elem_id="sign")
                 brush = gr.Slider(1, 20, value=4, step=0.5, label="Brush size", buttons=[], elem_id="brush-size")
                 with gr.Row(elem_classes="steps"):
-                    undo = gr.Button("Undo", size="sm", min_width=60)
+                    undo = gr.Button("Undo", size="sm", min_width=60, elem_id="undo")
                     clear = gr.Button("Reset", size="sm", min_width=60)
                     another = gr.Button("Other guess", size="sm", min_width=100, elem_id="another")
                 # render_children: a slider that is not on the page misses the values that a new photo gives it.
@@ -107,11 +107,8 @@ def build(examples: list[Example]) -> Page:
                         blur_feather = _feather()
                     with gr.Tab("Replace", render_children=True):
                         replace = gr.Button("Replace the background", variant="primary", elem_id="replace")
-                        with gr.Row(elem_classes="behind"):
-                            color = gr.ColorPicker("#f4f4f5", label="With a colour", min_width=100, elem_id="color")
-                            background = gr.File(
-                                file_types=_PHOTOS, show_label=False, height=52, min_width=140, elem_id="background"
-                            )
+                        color = gr.ColorPicker("#f4f4f5", label="With a colour", elem_id="color")
+                        background = gr.File(file_types=_PHOTOS, show_label=False, height=52, elem_id="background")
                         replace_feather = _feather()
             with gr.Column(elem_id="outcome", visible=False) as outcome:
                 with gr.Row(elem_classes="downloads"):

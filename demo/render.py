@@ -14,7 +14,7 @@ from demo.stage import show_layer, show_photo
 from pipeline.edges import default_feather_px
 from pipeline.edit import default_grow_px
 from segment import Click, Mask
-from segment.mask_ops import grow
+from segment.mask_ops import box_xyxy, grow
 
 Updates = dict[Any, Any]  # component -> its update
 
@@ -51,7 +51,9 @@ def whole(page: Page, session: Session | None) -> Updates:
         **_sliders(page, session),
         **selection(page, session),
     }
-    picture = show_photo(session.shown, studio.screen_profile(session.photo), before=session.before)
+    picture = show_photo(
+        session.shown, studio.screen_profile(session.photo), before=session.before, split=_split(session)
+    )
     updates[page.stage] = gr.update(**picture, **_layer(session, session.mask()))
     if outcome:
         updates |= _outcome(page, session)
@@ -84,6 +86,15 @@ def _grow_px(session: Session, mask: Mask | None) -> int:
     return default_grow_px(mask)
 
 
+def _split(session: Session) -> float:
+    """Where before and after meet at first: in the middle of what was selected, so that the change is seen at once."""
+    mask = session.past[-1].mask() if session.before is not None and session.past else None
+    if mask is None:
+        return 0.5
+    x0, _, x1, _ = box_xyxy(mask)
+    return (x0 + x1) / 2 / mask.shape[1]
+
+
 def _grow_sliders(page: Page, session: Session, mask: Mask | None) -> Updates:
     grow_px = _grow_px(session, mask)
     most = max(40, min(session.photo.hw) // 8, grow_px)
@@ -114,7 +125,7 @@ def _layer(session: Session, mask: Mask | None) -> dict[str, Any]:
 
 def _hint(session: Session, mask: Mask | None) -> str:
     if session.before is not None:
-        text, more = _DONE.get(session.made_by or "", "Done."), "Drag the handle to compare before and after."
+        text, more = _DONE.get(session.made_by or "", "Done."), "Drag the handle to compare."
     elif mask is None:
         return _INVITATION
     else:

@@ -149,7 +149,7 @@ class Session:
 
     def _with_past(self, past: tuple[Session, ...]) -> Session:
         past = past[-HISTORY_STEPS:]
-        while past and _held_bytes(past) > HISTORY_BYTES:
+        while len(past) > 1 and _held_bytes(past) > HISTORY_BYTES:  # one step can always be undone
             past = past[1:]
         return replace(self, past=past)
 

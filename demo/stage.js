@@ -58,7 +58,7 @@ function moveRing(event) {
 }
 
 element.addEventListener('input', (event) => {
-  if (event.target.matches('.ca-split')) element.style.setProperty('--split', `${event.target.value}%`);
+  if (event.target.matches('.ca-split')) frame().style.setProperty('--split', `${event.target.value}%`);
 });
 
 element.addEventListener('click', (event) => {

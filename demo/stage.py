@@ -28,7 +28,8 @@ from demo.view import View
 from segment import Image, Mask
 
 _TEMPLATE = """
-<div class="ca-frame" data-compare="${before ? 'yes' : 'no'}" data-turn="${turn}" style="--ratio: ${view_w / view_h}">
+<div class="ca-frame" data-compare="${before ? 'yes' : 'no'}" data-turn="${turn}"
+  style="--ratio: ${view_w / view_h}; --split: ${split}%">
   <img class="ca-photo" src="${photo}" alt="Your photo" draggable="false">
   <img class="ca-before" src="${before}" alt="Before" draggable="false">
   <img class="ca-layer" src="${value}" alt="" draggable="false">
@@ -36,7 +37,7 @@ _TEMPLATE = """
   <span class="ca-ring"></span>
   <span class="ca-busy">Looking</span>
   <span class="ca-handle"></span>
-  <input class="ca-split" type="range" min="0" max="100" step="0.1" value="50" aria-label="Before and after">
+  <input class="ca-split" type="range" min="0" max="100" step="0.1" value="${split}" aria-label="Before and after">
 </div>
 """
 MAX_POINTS = 50_000  # of one stroke: minutes of painting
@@ -52,20 +53,23 @@ def stage() -> gr.HTML:
         elem_id="stage",
         photo="",
         before="",
+        split=50,
         view_w=1,
         view_h=1,
         turn=0,
     )
 
 
-def show_photo(image: Image, icc: bytes | None, *, before: Image | None = None) -> dict[str, Any]:
+def show_photo(image: Image, icc: bytes | None, *, before: Image | None = None, split: float = 0.5) -> dict[str, Any]:
     """The stage's settings for another photo; with `before`, a handle slides between the two.
 
     image, before: (h, w, 3) RGB at the view's size. icc: their colour profile, None for sRGB.
+    split: where the handle begins, 0..1 of the width.
     """
     height, width = image.shape[:2]
     was = "" if before is None else _jpeg_uri(before, icc)
-    return {"photo": _jpeg_uri(image, icc), "before": was, "view_w": width, "view_h": height}
+    percent = round(100 * split, 1)
+    return {"photo": _jpeg_uri(image, icc), "before": was, "split": percent, "view_w": width, "view_h": height}
 
 
 def show_layer(layer: Layer | None) -> dict[str, Any]:

@@ -223,3 +223,24 @@ def test_the_page_fits_a_phone_and_asks_nothing_of_other_servers(browser, url, s
     assert widths == [375, 375]
     assert [address for address in asked if not address.startswith((url, "data:", "blob:"))] == []
     context.close()
+
+
+def test_a_photo_is_pasted_and_a_step_undone_with_the_keyboard(page):
+    page.wait_for_selector("#examples button")
+    page.evaluate(
+        """async () => {
+            const canvas = document.createElement('canvas');
+            [canvas.width, canvas.height] = [400, 300];
+            const pen = canvas.getContext('2d');
+            pen.fillStyle = '#2a6b2a'; pen.fillRect(0, 0, 400, 300);
+            pen.fillStyle = '#e11928'; pen.fillRect(150, 100, 100, 80);
+            const blob = await new Promise((done) => canvas.toBlob(done, 'image/png'));
+            const data = new DataTransfer();
+            data.items.add(new File([blob], 'pasted.png', { type: 'image/png' }));
+            document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data }));
+        }"""
+    )
+    page.wait_for_function("document.querySelector('#stage .ca-photo')?.naturalWidth > 0")
+    click(page, 200, 140, (300, 400))
+    page.keyboard.press("Control+z")
+    page.wait_for_selector("#stage .ca-layer[src='']", state="attached")
