@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segment.base import Click, Image, Mask, NoObjectError, Selection, check_clicks, check_image
-from segment.mask_ops import box_xyxy, component_at, fill_holes, grow
+from segment.mask_ops import box_xyxy, component_at, fill_holes, grow, shrink
 from segment.metrics import iou
 
 WORKING_SIZE_PX = 320  # longer side at which the graph is cut: 0.1 s a cut on two cores, colours still speak
@@ -42,7 +42,8 @@ class GrabCutSegmenter:
     def select(self, encoding: ClassicalEncoding, clicks: Sequence[Click]) -> list[Selection]:
         """One selection for each scale at which a region of its own colours lies under the clicks, best first.
 
-        The score is the contrast of the region's colours with those around it, averaged with how well the scales agree.
+        The score is the contrast of the region's colours with those around it, less where the region was cut off at the
+        limit of the search, averaged with how well the scales agree.
         Raises NoObjectError if no region stands out, ValueError if a click is outside the photo.
         """
         image, small = encoding.image, encoding.small
@@ -51,9 +52,11 @@ class GrabCutSegmenter:
         seeds = _seed_map(clicks, image.shape[:2], small.shape[:2])
         candidates = []
         for scale in SCALES:
-            mask = _cut_at_scale(small, seeds, scale)
+            reach = max(4, round(scale * max(seeds.shape)))
+            near = grow(seeds > 0, reach)
+            mask = _cut_within(small, seeds, near, reach)
             if mask is not None:
-                candidates.append((mask, _contrast(lab, mask)))
+                candidates.append((mask, _contrast(lab, mask) * (1 - _cut_off(mask, near))))
         if not candidates:
             first = next(click for click in clicks if click.positive)
             raise NoObjectError(
@@ -116,11 +119,8 @@ def _seed_map(clicks: Sequence[Click], image_hw: tuple[int, int], small_hw: tupl
     return seeds
 
 
-def _cut_at_scale(small: Image, seeds: NDArray[np.int8], scale: float) -> Mask | None:
-    """The region that GrabCut finds when the object is guessed to reach `scale` round the clicks, or None."""
-    height, width = seeds.shape
-    reach = max(4, round(scale * max(height, width)))
-    near = grow(seeds > 0, reach)
+def _cut_within(small: Image, seeds: NDArray[np.int8], near: Mask, reach: int) -> Mask | None:
+    """The region that GrabCut finds when the object is guessed to lie within reach of the clicks, or None."""
     likely = grow(seeds > 0, reach // 2)
     labels = np.full(seeds.shape, cv2.GC_BGD, np.uint8)
     labels[near] = cv2.GC_PR_BGD
@@ -160,6 +160,12 @@ def _parts_under(mask: Mask, seeds: Mask) -> Mask:
     """The connected parts of the mask that hold a seed."""
     _, labels = cv2.connectedComponents((mask | seeds).view(np.uint8), connectivity=8)
     return np.isin(labels, np.unique(labels[seeds])) & (labels > 0)
+
+
+def _cut_off(mask: Mask, near: Mask) -> float:
+    """The share of the mask's edge that is not its own but the limit of the search, 0..1."""
+    edge = mask & ~shrink(mask, 1)
+    return np.count_nonzero(edge & grow(~near, 2)) / np.count_nonzero(edge) if edge.any() else 0.0
 
 
 def _contrast(lab: Image, mask: Mask) -> float:
