@@ -38,6 +38,14 @@ def explained(error: Exception) -> str:
     return "Something went wrong on our side, and nothing was changed. Please try again."
 
 
+def tell(error: Exception) -> None:
+    """Says on the page why something did not happen: a hint where the visitor can help it, else a warning."""
+    if isinstance(error, NoObjectError | VisitorError):
+        gr.Info(explained(error), title="Hint")
+    else:
+        gr.Warning(explained(error), title="That did not work")
+
+
 @dataclass(frozen=True)
 class Events:
     """The handlers. Each takes the visitor's session and gives updates of the page, the session among them."""
@@ -61,10 +69,10 @@ class Events:
         try:
             session = self.studio.open(path, name)
         except Exception as error:
-            gr.Warning(explained(error))
+            tell(error)
             return {self.page.upload: None, self.page.examples: gr.update(selected_index=None)}
         for note in session.photo.notes:
-            gr.Info(note[:1].upper() + note[1:])
+            gr.Info(note[:1].upper() + note[1:], title="About this photo")
         return self._updates(session) | {
             self.page.tool: "Click",
             self.page.sign: "Add",
@@ -148,10 +156,10 @@ class Events:
         try:
             path, notes = studio.write(session, suffix, self.page.download.GRADIO_CACHE)
         except Exception as error:
-            gr.Warning(explained(error))
+            tell(error)
             return {self.page.download: None}
         for note in notes:
-            gr.Info(note)
+            gr.Info(note, title="About this file")
         return {self.page.download: str(path)}
 
     def _step(self, session: Session | None, step: Callable[[Session], Session]) -> Updates:
@@ -161,12 +169,11 @@ class Events:
         try:
             return self._updates(step(session), session)
         except Exception as error:
-            refused = isinstance(error, NoObjectError | VisitorError)
-            (gr.Info if refused else gr.Warning)(explained(error))
+            tell(error)
             return {self.page.stage: gr.update(turn=show_layer(None)["turn"])}
 
     def _gone(self) -> Updates:
-        gr.Info("This page was left alone for too long and its photo was deleted. Please choose it again.")
+        gr.Info("This page was left alone for too long and its photo was deleted.", title="Please choose it again")
         return self._updates(None)
 
     def _updates(self, session: Session | None, before: Session | None = None) -> Updates:

@@ -131,6 +131,16 @@ def test_two_clients_at_once_get_their_own_photos(url, saved, tmp_path):
             assert result[90, 200].tolist() == [*color, 255]
 
 
+def test_no_photo_is_left_when_the_server_has_stopped(saved, tmp_path):
+    folder = tmp_path / "files"
+    with running(Studio(ColorSegmenter, FlatInpainter), folder) as address:
+        client = Client(address, download_files=str(tmp_path / "downloads"), verbose=False)
+        client.predict(handle_file(saved(draw_photo())), 200, 90, api_name="/erase")
+        assert len([path for path in folder.rglob("*.png") if path.stat().st_size]) >= 2  # the upload and the result
+    left = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
+    assert [path for path in left if path.suffix != ".jpeg"] == []  # the page's own thumbnails
+
+
 def test_the_mmdet_path_selects_the_right_one_of_two_overlapping_shapes(saved, tmp_path):
     pytest.importorskip("mmdet", reason="mmdet is not installed")
     import cv2

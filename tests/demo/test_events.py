@@ -18,8 +18,8 @@ from tests.demo.doubles import ColorSegmenter, FlatInpainter, draw_photo
 def said(monkeypatch) -> list[str]:
     """What the visitor was told."""
     lines: list[str] = []
-    monkeypatch.setattr(gr, "Info", lines.append)
-    monkeypatch.setattr(gr, "Warning", lines.append)
+    for kind in ("Info", "Warning"):
+        monkeypatch.setattr(gr, kind, lambda line, *, title: lines.append(line))
     return lines
 
 
