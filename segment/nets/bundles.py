@@ -1,0 +1,87 @@
+"""Nets in and out of bundle files (weights.bundle): the architecture's name, its config, its variables by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from weights import WeightsError
+from weights.bundle import read_bundle, read_bundle_config, write_bundle
+
+Config = TypeVar("Config")
+
+
+def named_variables(net: keras.Model) -> dict[str, keras.Variable]:
+    """Every variable that belongs into a weight file, as "enc2_bn/gamma": the same names on every backend."""
+    return {f"{layer.name}/{variable.name}": variable for layer in net.layers for variable in layer.weights}
+
+
+def write_net(
+    path: Path,
+    net: keras.Model,
+    architecture: str,
+    config: Any,
+    extra: Mapping[str, Any] | None = None,
+    *,
+    float16: bool = True,
+) -> None:
+    """Writes the net as a bundle. config: the frozen dataclass it was built from. extra: plain data such as the steps.
+
+    Raises ValueError if a value is beyond the type.
+    """
+    arrays = {
+        name: keras.ops.convert_to_numpy(variable)
+        for name, variable in named_variables(net).items()
+        if variable.dtype.startswith(("float", "bfloat"))  # not the state of dropout's random numbers
+    }
+    described = {"architecture": architecture, "net": asdict(config), "extra": dict(extra or {})}
+    write_bundle(path, described, arrays, float16=float16)
+
+
+def read_net_config(path: Path, architecture: str, config_type: type[Config]) -> tuple[Config, dict[str, Any]]:
+    """The config and the extra data. Raises WeightsError if the file is damaged or of another architecture."""
+    return _parse(path, read_bundle_config(path), architecture, config_type)
+
+
+def read_net(
+    path: Path, architecture: str, config_type: type[Config], build: Callable[[Config], keras.Model]
+) -> tuple[keras.Model, Config, dict[str, Any]]:
+    """The net with its weights, its config and the extra data.
+
+    Raises WeightsError if the file is damaged, of another architecture, or does not fit its own config.
+    """
+    raw, arrays = read_bundle(path)
+    config, extra = _parse(path, raw, architecture, config_type)
+    net = build(config)
+    set_variables(net, arrays, source=str(path))
+    return net, config, extra
+
+
+def set_variables(net: keras.Model, arrays: Mapping[str, NDArray[np.floating]], *, source: str) -> None:
+    """Gives every variable of the net its array, by name. Raises WeightsError unless they match one to one."""
+    variables = {name: v for name, v in named_variables(net).items() if v.dtype.startswith(("float", "bfloat"))}
+    if missing := sorted(variables.keys() ^ arrays.keys()):
+        raise WeightsError(f"{source} does not fit the net: {missing[0]} and {len(missing) - 1} others do not match")
+    for name, variable in variables.items():
+        if tuple(variable.shape) != arrays[name].shape:
+            raise WeightsError(
+                f"{source} does not fit the net: {name} is {arrays[name].shape}, expected {tuple(variable.shape)}"
+            )
+        variable.assign(arrays[name])
+
+
+def _parse(
+    path: Path, raw: Mapping[str, Any], architecture: str, config_type: type[Config]
+) -> tuple[Config, dict[str, Any]]:
+    if raw.get("architecture") != architecture:
+        raise WeightsError(f"{path} is a bundle of {raw.get('architecture')!r}, not of {architecture!r}")
+    try:
+        return config_type(**raw["net"]), dict(raw.get("extra", {}))
+    except (TypeError, KeyError, ValueError) as error:
+        raise WeightsError(f"{path} was written by another version of Clickaway ({error})") from error
