@@ -12,6 +12,7 @@ SEGMENTERS: dict[str, str] = {
     "auto": "segment.auto:AutoSegmenter",
     "mask_rcnn": "segment.mask_rcnn:MaskRCNNSegmenter",
     "grabcut": "segment.classical:GrabCutSegmenter",
+    "deepcrop": "segment.click_net:DeepCropSegmenter",
     "otsu_watershed": "segment.classical:OtsuWatershedSegmenter",
 }
 
@@ -19,7 +20,7 @@ SEGMENTERS: dict[str, str] = {
 def load_segmenter(name: str = "auto", **options: Any) -> Segmenter:
     """The segmenter of that name, ready to use.
 
-    name: a key of SEGMENTERS, or "mask_rcnn:MODEL" where MODEL is an mmdet config name.
+    name: a key of SEGMENTERS, or with its model: "mask_rcnn:MODEL", MODEL an mmdet config name, or "deepcrop:FILE".
     options: what the class's constructor takes; an unknown one is a TypeError.
     Raises ValueError for an unknown name, weights.WeightsError where a model's file cannot be had.
     """
