@@ -57,6 +57,8 @@ def feed_of(config: TrainConfig, samples: Samples, *, first_step: int, steps: in
         "prefetch": config.prefetch,
     }
     tensorflow = keras.backend.backend() == "tensorflow"
+    if config.feed == "tf.data" and not tensorflow:
+        raise ValueError("--feed tf.data is TensorFlow's: leave it out, or set KERAS_BACKEND=tensorflow")
     if config.feed == "tf.data" or strategy is not None or (config.feed == "auto" and tensorflow):
         return TfDataFeed(samples, strategy=strategy, **options)
     return ThreadFeed(samples, **options)

@@ -85,6 +85,8 @@ class Run:
         if state is not None:
             self._restore(*state)
 
+        left = config.total_epochs() * config.steps_per_epoch - self.step
+        self._feed = build.feed_of(config, self.samples, first_step=self.step, steps=left, strategy=self._strategy)
         self._history = build.history_of(config)
         self.report: Report | None = None
         if is_chief(config.distribute):
@@ -101,13 +103,10 @@ class Run:
         Raises TrainingStopped if the loss is no number any more, the disk is full or the photos are broken.
         """
         config = self.config
-        total = config.total_epochs() * config.steps_per_epoch
-        feed = build.feed_of(
-            config, self.samples, first_step=self.step, steps=total - self.step, strategy=self._strategy
-        )
+        feed = self._feed
         try:
             if self.report:
-                self.report.start(self.step, total)
+                self.report.start(self.step, config.total_epochs() * config.steps_per_epoch)
             for batch in feed:
                 if self._phase == 0 and self.step >= config.epochs * config.steps_per_epoch:
                     self._start_phase(1)
