@@ -6,6 +6,7 @@ number of sizes and not on the photo's. Distances are in the pixels of each size
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,12 @@ from segment.mask_ops import component_at
 from segment.metrics import iou
 from weights import WeightsError
 
+Pixels = NDArray[np.uint8]
+
 BORDER = 128  # what the net sees beyond the photo's border
-# The photo's longer side at each size. The net knows objects of about 92 pixels: from the whole photo to an eighth.
-SIDES_PX = (96, 136, 192, 272, 384, 544, 768)
+# The photo's longer side at each size, over the side of what the net's mask covers. The net knows objects of 4/7 of
+# that: from those that fill the photo to an eighth of it, half an octave apart as DeepMask's.
+SIDES = (0.6, 0.85, 1.2, 1.7, 2.4, 3.4, 4.8)
 ALTERNATIVES = 3
 SAME_ANSWER_IOU = 0.85  # masks that agree so well are one answer
 _TRIED = 30  # windows turned into masks at most, best first
@@ -66,8 +70,9 @@ class DeepCropSegmenter:
     def encode(self, image: Image) -> ClickNetEncoding:
         """The photo at the sizes that the net will see. image: (H, W, 3) uint8 RGB."""
         check_image(image)
-        sides = (self.config.input_px,) if self.config.variant == "v1" else SIDES_PX
-        return ClickNetEncoding(image.shape[:2], tuple(_resized(image, side) for side in sides))
+        sides = (1.0,) if self.config.variant == "v1" else SIDES
+        sizes = tuple(resized_to(image, round(side * self.config.input_px)) for side in sides)
+        return ClickNetEncoding(image.shape[:2], sizes)
 
     def select(self, encoding: ClickNetEncoding, clicks: Sequence[Click]) -> list[Selection]:
         """The masks that hold the first positive click, best first: most clicks right, then the net's own score.
@@ -95,10 +100,10 @@ class DeepCropSegmenter:
         side = config.window_px + config.input_px  # every window whose mask can reach the click in the middle
         crops, scaled = [], []
         for picture in encoding.sizes:
-            placed = [_scaled(click, encoding.image_hw, picture.shape[:2]) for click in [first, *clicks]]
+            placed = [scaled_click(click, encoding.image_hw, picture.shape[:2]) for click in [first, *clicks]]
             corner = placed[0].x - side // 2, placed[0].y - side // 2
-            crops.append(_cut(picture, corner, side))
-            scaled.append(([_moved(click, corner) for click in placed[1:]], corner, picture.shape[:2]))
+            crops.append(cut_square(picture, corner, side))
+            scaled.append(([moved_click(click, corner) for click in placed[1:]], corner, picture.shape[:2]))
         inputs = {"image": np.stack(crops).astype(np.float32)}
         if config.variant == "v2":
             planes = [distance_plane(moved, (side, side), unit_px=config.unit_px) for moved, _, _ in scaled]
@@ -119,15 +124,11 @@ class DeepCropSegmenter:
         """V1's one window, which is the whole photo."""
         config, picture = self.config, encoding.sizes[0]
         height, width = picture.shape[:2]
-        corner = (width - config.window_px) // 2, (height - config.window_px) // 2
-        crop = _cut(picture, corner, config.window_px)
-        moved = [_moved(_scaled(click, encoding.image_hw, (height, width)), corner) for click in clicks]
-        planes = [
-            distance_plane(moved, crop.shape[:2], unit_px=config.unit_px),
-            colour_distance_plane(crop, moved),
-            luminance_difference_plane(crop, moved),
-        ]
-        inputs = {"image": crop[None].astype(np.float32), "planes": np.stack(planes, axis=-1)[None]}
+        corner = middle_corner((height, width), config.window_px)
+        crop = cut_square(picture, corner, config.window_px)
+        moved = [moved_click(scaled_click(click, encoding.image_hw, (height, width)), corner) for click in clicks]
+        planes = photo_planes(crop, moved, unit_px=config.unit_px)
+        inputs = {"image": crop[None].astype(np.float32), "planes": planes[None]}
         logits = self._answers(inputs)["mask"].reshape(config.mask_px, config.mask_px)
         inside = logits[logits > 0]
         score = float(inside.mean()) if inside.size else 0.0  # V1 has no score: how sure the mask is of itself
@@ -164,7 +165,7 @@ class DeepCropSegmenter:
 _STRIDE_PX = 16  # between windows, as segment.nets.resnet's features are
 
 
-def _resized(image: Image, side_px: int) -> Image:
+def resized_to(image: Image, side_px: int) -> Image:
     """The photo at that longer side."""
     height, width = image.shape[:2]
     factor = side_px / max(height, width)
@@ -173,21 +174,32 @@ def _resized(image: Image, side_px: int) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
 
 
-def _scaled(click: Click, image_hw: tuple[int, int], size_hw: tuple[int, int]) -> Click:
-    """The click on the photo at another size."""
+def middle_corner(picture_hw: tuple[int, int], side_px: int) -> tuple[int, int]:
+    """The corner (x, y) of the square of that side in whose middle the picture lies: negative where it is smaller."""
+    return (picture_hw[1] - side_px) // 2, (picture_hw[0] - side_px) // 2
+
+
+def photo_planes(image: Image, clicks: Sequence[Click], *, unit_px: float) -> NDArray[np.float32]:
+    """(H, W, 3) float32, what V1 is told of the clicks: distance, colour distance, luminance difference."""
+    distance = distance_plane(clicks, image.shape[:2], unit_px=unit_px)
+    return np.stack([distance, colour_distance_plane(image, clicks), luminance_difference_plane(image, clicks)], -1)
+
+
+def scaled_click(click: Click, image_hw: tuple[int, int], size_hw: tuple[int, int]) -> Click:
+    """The click when the picture that it lies on is brought to another size."""
     x, y = (click.x + 0.5) * size_hw[1] / image_hw[1], (click.y + 0.5) * size_hw[0] / image_hw[0]
-    return Click(min(int(x), size_hw[1] - 1), min(int(y), size_hw[0] - 1), click.positive)
+    return Click(math.floor(x), math.floor(y), click.positive)
 
 
-def _moved(click: Click, corner_xy: tuple[int, int]) -> Click:
+def moved_click(click: Click, corner_xy: tuple[int, int]) -> Click:
     """The click as a crop with that corner sees it; it may lie outside."""
     return Click(click.x - corner_xy[0], click.y - corner_xy[1], click.positive)
 
 
-def _cut(picture: Image, corner_xy: tuple[int, int], side_px: int) -> Image:
-    """The square of the picture with that corner, BORDER where there is no picture."""
+def cut_square(picture: Pixels, corner_xy: tuple[int, int], side_px: int, *, border: int = BORDER) -> Pixels:
+    """The square of the picture, (H, W) or (H, W, 3), with that corner; border where there is no picture."""
     height, width = picture.shape[:2]
-    (x, y), square = corner_xy, np.full((side_px, side_px, 3), BORDER, np.uint8)
+    (x, y), square = corner_xy, np.full((side_px, side_px, *picture.shape[2:]), border, np.uint8)
     x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side_px), min(height, y + side_px)
     if x0 < x1 and y0 < y1:
         square[y0 - y : y1 - y, x0 - x : x1 - x] = picture[y0:y1, x0:x1]
