@@ -65,12 +65,6 @@ def index_records(path: Path) -> Iterator[tuple[int, int]]:
             place += _HEADER_BYTES + length + _FOOTER_BYTES
 
 
-def frame(data: bytes) -> bytes:
-    """One record with this data."""
-    length = struct.pack("<Q", len(data))
-    return length + struct.pack("<I", masked_crc(length)) + data + struct.pack("<I", masked_crc(data))
-
-
 def photo_of_example(data: bytes) -> bytes:
     """The encoded photo of a serialised tf.train.Example: under a usual key, else whatever looks like one.
 

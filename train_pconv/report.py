@@ -11,8 +11,7 @@ from typing import Any
 
 from inpaint.base import Image
 from train_pconv.config import TrainConfig
-from train_pconv.events import EventWriter
-from train_pconv.panel import encode_png, write_png
+from train_pconv.panel import write_png
 
 
 class Report:
@@ -22,9 +21,11 @@ class Report:
     """
 
     def __init__(self, out: Path, config: TrainConfig) -> None:
+        from tensorboardX import SummaryWriter  # writes what TensorBoard reads, without TensorFlow
+
         self._out, self._config = out, config
         self._scalars = (out / "scalars.jsonl").open("a", encoding="utf-8")
-        self._events = EventWriter(out / "tensorboard")
+        self._events = SummaryWriter(str(out / "tensorboard"))
         (out / "panels").mkdir(exist_ok=True)
         self._named_broken: set[str] = set()
         self._sums: dict[str, float] = {}
@@ -81,7 +82,7 @@ class Report:
         """Writes the validation's scalars and its panel."""
         self._write("validation", step, means)
         write_png(self._out / "panels" / f"epoch_{epoch:03d}.png", panel)
-        self._events.picture(step, "validation/masked_filled_true", encode_png(panel), (panel.shape[0], panel.shape[1]))
+        self._events.add_image("validation/masked_filled_true", panel, step, dataformats="HWC")
         self.line(
             f"epoch {epoch}  validation: loss {means['loss']:.4f}  psnr {means['psnr']:.2f}  "
             f"psnr_hole {means['psnr_hole']:.2f}  ssim {means['ssim']:.4f}"
@@ -106,7 +107,9 @@ class Report:
     def _write(self, kind: str, step: int, means: Mapping[str, float]) -> None:
         self._scalars.write(json.dumps({"kind": kind, "step": step, **means}) + "\n")
         self._scalars.flush()
-        self._events.scalars(step, {f"{kind}/{name}": value for name, value in means.items()})
+        for name, value in means.items():
+            self._events.add_scalar(f"{kind}/{name}", value, step)
+        self._events.flush()
 
 
 def _clock(seconds: float) -> str:

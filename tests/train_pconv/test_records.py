@@ -1,4 +1,4 @@
-"""TFRecord shards and TensorBoard files, against TensorFlow's own."""
+"""TFRecord shards, against TensorFlow's own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train_pconv.events import EventWriter
 from train_pconv.panel import encode_png
 from train_pconv.photos import Photos, open_photos
 from train_pconv.records import index_records, photo_of_example
@@ -60,19 +59,3 @@ def test_compressed_and_cut_shards_are_one_clear_line(tmp_path: Path) -> None:
         list(index_records(cut))
     with pytest.raises(ValueError, match="no photo among its features"):
         photo_of_example(tf.train.Example().SerializeToString())
-
-
-def test_tensorflow_reads_the_scalars_and_pictures_back(tmp_path: Path) -> None:
-    writer = EventWriter(tmp_path)
-    writer.scalars(3, {"train/loss": 1.5, "train/psnr": 20.25})
-    writer.picture(200_000, "panel", encode_png(photo(9)), (6, 5))
-    writer.close()
-    (file,) = tmp_path.iterdir()
-    assert file.name.startswith("events.out.tfevents.")
-    events = list(tf.compat.v1.train.summary_iterator(str(file)))
-    assert events[0].file_version == "brain.Event:2"
-    assert events[1].step == 3
-    assert {v.tag: v.simple_value for v in events[1].summary.value} == {"train/loss": 1.5, "train/psnr": 20.25}
-    picture = events[2].summary.value[0].image
-    assert events[2].step == 200_000 and (picture.height, picture.width, picture.colorspace) == (6, 5, 3)
-    np.testing.assert_array_equal(tf.io.decode_png(picture.encoded_image_string).numpy(), photo(9))
