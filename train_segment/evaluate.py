@@ -2,6 +2,7 @@
 
 Clicks are simulated: the first at the deepest point of the object, each next one at the deepest point of the largest
 error. Whole photos, one object each, the same for every segmenter. Writes figures.json and sheet.png into --out.
+Which photos were kept out is told from their paths below --data: give the folders that training was given.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ COLUMNS = {
     "iou_3": ("3 clicks: mean IoU", ".1%"),
     "median_3": ("median IoU", ".1%"),
     "recall_3": ("IoU@0.7", ".1%"),
-    "clicks_85": ("clicks to 85 %", ".2f"),
+    "clicks_85": ("clicks to 85 % ({limit} at most)", ".2f"),
     "never_85": ("never 85 %", ".1%"),
     "encode_s": ("encode s", ".3f"),
     "select_s": ("select s", ".3f"),
@@ -42,9 +43,10 @@ COLUMNS = {
 _PANELS_PER_ROW = 8
 
 
-def table(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """A Markdown table with a line for each segmenter."""
-    lines = ["| segmenter | " + " | ".join(heading for heading, _ in COLUMNS.values()) + " |"]
+def table(rows: Mapping[str, Mapping[str, float]], *, limit: int = CLICK_LIMIT) -> str:
+    """A Markdown table with a line for each segmenter. limit: clicks made on an object at most."""
+    headings = [heading.format(limit=limit) for heading, _ in COLUMNS.values()]
+    lines = ["| segmenter | " + " | ".join(headings) + " |"]
     lines.append("|---" * (1 + len(COLUMNS)) + "|")
     for name, row in rows.items():
         values = [format(row[column], how) for column, (_, how) in COLUMNS.items()]
@@ -138,7 +140,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     if len({_plain(name) for name in names}) == len(names):  # else two files of one name would share a row
         results = {_plain(name): measured for name, measured in results.items()}
     rows = {name: summarise(measured, limit=options.max_clicks) for name, measured in results.items()}
-    print(table(rows))
+    print(table(rows, limit=options.max_clicks))
     content = {
         "command": _command(options),
         "means": rows,

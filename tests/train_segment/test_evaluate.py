@@ -22,6 +22,7 @@ def test_one_table_for_all_segmenters_with_figures_and_a_sheet(command, tmp_path
     printed = capsys.readouterr().out.strip().splitlines()
     assert [line.split("|")[1].strip() for line in printed] == ["segmenter", "---", "grabcut", "otsu_watershed"]
     assert len({line.count("|") for line in printed}) == 1
+    assert "clicks to 85 % (4 at most)" in printed[0]
 
     content = json.loads((tmp_path / "out" / "figures.json").read_text())
     assert len(content["objects"]) == 3
