@@ -19,6 +19,7 @@ from inpaint import Inpainter
 from pipeline import edit, image_io
 from pipeline.color import color_space
 from pipeline.formats import BY_EXTENSION, HOLDS_ALPHA
+from pipeline.job import Blur, CutOut, Erase, Replace, apply
 from pipeline.photo import Photo, PhotoError, to_uint8
 from segment import Click, Image, Mask, Segmenter
 
@@ -91,31 +92,25 @@ class Studio:
 
     def erase(self, session: Session, *, grow_px: int | None = None, feather_px: float | None = None) -> Session:
         """The session whose photo is without the selected object. None: as `pipeline.edit.erase` thinks best."""
-        mask, photo = selected(session), session.photo
+        mask = selected(session)
         _check_px(session, grow=grow_px, blend=feather_px)
         if edit.hole_of(mask, grow_px=grow_px).all():
             raise VisitorError("The whole photo is selected, so nothing is left to fill it from. Select less.")
-        pixels = edit.erase(photo.pixels, mask, self._inpainter.get(), grow_px=grow_px, feather_px=feather_px)
-        return _finished(session, photo.edited(photo.in_file_colors(pixels), alpha=photo.alpha), "erased")
+        erased = apply(session.photo, mask, Erase(grow_px, feather_px), inpainter=self._inpainter.get())
+        return _finished(session, erased, "erased")
 
     def cut_out(self, session: Session, *, feather_px: float | None = None) -> Session:
         """The session whose photo is the selected object alone, transparent around it."""
-        photo = session.photo
         _check_px(session, softness=feather_px)
-        rgba = edit.cut_out(photo.pixels, selected(session), feather_px=feather_px)
-        alpha = rgba[..., 3] if photo.alpha is None else np.minimum(rgba[..., 3], photo.alpha)
-        pixels = np.ascontiguousarray(rgba[..., :3])
-        return _finished(session, photo.edited(pixels, alpha=alpha), "cut-out")
+        return _finished(session, apply(session.photo, selected(session), CutOut(feather_px)), "cut-out")
 
     def blur(self, session: Session, *, sigma_px: float | None = None, feather_px: float | None = None) -> Session:
         """The session whose photo is sharp on the selected object alone."""
-        photo = session.photo
         _check_px(session, softness=feather_px)
         if sigma_px is not None and not sigma_px > 0:
             raise VisitorError(f"The blur must be more than 0 pixels, got {sigma_px:g}.")
         _check_px(session, blur=sigma_px)
-        pixels = edit.blur_background(photo.pixels, selected(session), sigma_px=sigma_px, feather_px=feather_px)
-        return _finished(session, photo.edited(pixels, alpha=photo.alpha), "blurred")
+        return _finished(session, apply(session.photo, selected(session), Blur(sigma_px, feather_px)), "blurred")
 
     def replace(
         self, session: Session, background: str | Path | edit.Color, *, feather_px: float | None = None
@@ -124,11 +119,10 @@ class Studio:
 
         The result is opaque and in colour, whatever the photo was.
         """
-        mask, photo = selected(session), session.photo
+        mask = selected(session)
         _check_px(session, softness=feather_px)
         behind = background if isinstance(background, tuple) else self.open(background).photo.pixels
-        pixels = edit.replace_background(photo.pixels, mask, behind, feather_px=feather_px)
-        return _finished(session, photo.edited(pixels, alpha=None), "replaced")
+        return _finished(session, apply(session.photo, mask, Replace(behind, feather_px)), "replaced")
 
 
 def selected(session: Session) -> Mask:
