@@ -121,7 +121,7 @@ def _seed_map(clicks: Sequence[Click], image_hw: tuple[int, int], small_hw: tupl
 
 def _cut_within(small: Image, seeds: NDArray[np.int8], near: Mask, reach: int) -> Mask | None:
     """The region that GrabCut finds when the object is guessed to lie within reach of the clicks, or None."""
-    likely = grow(seeds > 0, reach // 2)
+    likely = grow(seeds > 0, reach // 2) & _nearer_to(seeds > 0, seeds < 0)
     labels = np.full(seeds.shape, cv2.GC_BGD, np.uint8)
     labels[near] = cv2.GC_PR_BGD
     labels[likely] = cv2.GC_PR_FGD
@@ -136,7 +136,8 @@ def _cut_within(small: Image, seeds: NDArray[np.int8], near: Mask, reach: int) -
     mask = np.zeros(seeds.shape, bool)
     mask[y0:y1, x0:x1] = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     mask = _parts_under(mask, seeds > 0)
-    mask = fill_holes(mask) & (seeds >= 0)
+    holes = fill_holes(mask) & ~mask
+    mask = (mask | (holes & ~_parts_under(holes, seeds < 0))) & (seeds >= 0)  # a hole that was clicked away stays one
     # A cut that kept no more than the disks of the clicks has found nothing; one that kept everything neither.
     if np.count_nonzero(mask) <= 1.5 * np.count_nonzero(seeds > 0) or np.count_nonzero(mask) > 0.9 * mask.size:
         return None
@@ -160,6 +161,17 @@ def _parts_under(mask: Mask, seeds: Mask) -> Mask:
     """The connected parts of the mask that hold a seed."""
     _, labels = cv2.connectedComponents((mask | seeds).view(np.uint8), connectivity=8)
     return np.isin(labels, np.unique(labels[seeds])) & (labels > 0)
+
+
+def _nearer_to(these: Mask, others: Mask) -> Mask:
+    """Where these are not farther than the others; everywhere if there are no others."""
+    if not others.any():
+        return np.ones_like(these)
+    to_these, to_others = (
+        cv2.distanceTransform((~points).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for points in (these, others)
+    )
+    return to_these <= to_others
 
 
 def _cut_off(mask: Mask, near: Mask) -> float:
@@ -211,7 +223,7 @@ def _cut_edge_again(image: Image, small_mask: Mask, clicks: Sequence[Click]) -> 
     if not ((labels == cv2.GC_FGD).any() and (labels == cv2.GC_BGD).any()):
         return mask
     cut = _grab_cut(crop, labels, iterations=1)
-    cut_mask = fill_holes((cut == cv2.GC_FGD) | (cut == cv2.GC_PR_FGD))
+    cut_mask = (cut == cv2.GC_FGD) | (cut == cv2.GC_PR_FGD)
     refined = np.zeros(image_hw, bool)
     refined[rows, columns] = _grow_to(cut_mask, (rows.stop - rows.start, columns.stop - columns.start))
     kept = np.zeros(image_hw, bool)

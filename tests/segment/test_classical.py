@@ -48,6 +48,19 @@ def test_grabcut_takes_away_what_a_negative_click_holds():
     assert iou(best.mask, disk(240, 320, 110, 120, 40) & ~disk(240, 320, 180, 120, 40)) > 0.9
 
 
+@pytest.mark.parametrize("size", [1, 4])
+def test_grabcut_leaves_out_a_hole_that_was_clicked_away(size):
+    ring, inside = (
+        disk(240 * size, 320 * size, 160 * size, 120 * size, 70 * size),
+        disk(240 * size, 320 * size, 160 * size, 120 * size, 30 * size),
+    )
+    encoding = GRABCUT.encode(drawn_photo((ring, (200, 40, 40)), (inside, (40, 60, 200))))
+    on_the_ring = Click(110 * size, 120 * size)
+    assert GRABCUT.select(encoding, [on_the_ring])[0].mask[inside].all()
+    best = GRABCUT.select(encoding, [on_the_ring, Click(160 * size, 120 * size, positive=False)])[0]
+    assert iou(best.mask, ring & ~inside) > 0.9
+
+
 def test_grabcut_follows_the_edge_of_a_large_photo_to_the_pixel():
     truth = disk(1500, 2000, 900, 700, 333)
     best = GRABCUT.select(GRABCUT.encode(drawn_photo((truth, (200, 40, 40)))), [Click(900, 700)])[0]
