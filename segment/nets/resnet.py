@@ -1,6 +1,6 @@
-"""ResNet features at a sixteenth of the picture (He et al. 2015, the first four of five stages), as DeepMask uses them.
+"""ResNet features (He et al. 2015): at a sixteenth of the picture as DeepMask uses them, or of all five stages.
 
-ResNet-18 is built here; ResNet-50 is keras.applications'.
+ResNet-18 is built here; ResNet-50 and ResNet-152 are keras.applications'.
 """
 
 from __future__ import annotations
@@ -13,11 +13,32 @@ from keras import layers, ops
 STRIDE_PX = 16
 ENCODERS = ("resnet18", "resnet50")
 _RESNET50_END = "conv4_block6_out"
-# Means and deviations of ImageNet's pixels, RGB, as the public weights were trained with: torchvision's for ResNet-18,
-# Caffe's (no deviations) for keras.applications' ResNet-50.
+PYRAMIDS = {  # encoder -> stride -> keras.applications' name of the features
+    "resnet50": {
+        2: "conv1_relu",
+        4: "conv2_block3_out",
+        8: "conv3_block4_out",
+        16: _RESNET50_END,
+        32: "conv5_block3_out",
+    },
+    "resnet152": {
+        2: "conv1_relu",
+        4: "conv2_block3_out",
+        8: "conv3_block8_out",
+        16: "conv4_block36_out",
+        32: "conv5_block3_out",
+    },
+}
+# Means and deviations of ImageNet's pixels, RGB, as the public weights were trained with: torchvision's for ResNet-18
+# and VGG-11, Caffe's (no deviations) for the nets of keras.applications.
+_TORCHVISION = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+_CAFFE = ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0))
 _PIXELS = {
-    "resnet18": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
-    "resnet50": ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
+    "resnet18": _TORCHVISION,
+    "vgg11": _TORCHVISION,
+    "vgg19": _CAFFE,
+    "resnet50": _CAFFE,
+    "resnet152": _CAFFE,
 }
 _BN = {"epsilon": 1e-5, "momentum": 0.9}  # PyTorch's
 
@@ -75,6 +96,18 @@ def features(x, encoder: str, *, width: int = 64):
     raise ValueError(f"no encoder is called {encoder!r}: choose one of {', '.join(ENCODERS)}")
 
 
+def pyramid(x, encoder: str) -> dict:
+    """Stride -> features of (B, H, W, planes), of all five stages: 2, 4, 8, 16 and 32. H and W multiples of 32.
+
+    Raises ValueError for an encoder that is not one of PYRAMIDS.
+    """
+    if encoder not in PYRAMIDS:
+        raise ValueError(f"no encoder is called {encoder!r}: choose one of {', '.join(PYRAMIDS)}")
+    make = {"resnet50": keras.applications.ResNet50, "resnet152": keras.applications.ResNet152}[encoder]
+    trunk = make(include_top=False, weights=None, input_tensor=x)
+    return {stride: trunk.get_layer(name).output for stride, name in PYRAMIDS[encoder].items()}
+
+
 def start_from_imagenet(net: keras.Model, weights: str | Path = "imagenet") -> None:
     """Gives a net with a "resnet50" encoder the ImageNet weights of keras.applications.
 
@@ -89,7 +122,7 @@ def start_from_imagenet(net: keras.Model, weights: str | Path = "imagenet") -> N
 
 
 def copy_resnet50(source: keras.Model, net: keras.Model) -> None:
-    """Copies the variables of keras.applications' ResNet-50 into the net's layers of the same names."""
+    """Copies the variables of keras.applications' ResNet-50, or ResNet-152, into the net's layers of those names."""
     known = {layer.name: layer for layer in source.layers}
     for layer in net.layers:
         if not layer.weights or layer.name not in known:

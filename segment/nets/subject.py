@@ -1,0 +1,112 @@
+"""The main-subject net (this project's own): what a photo is of, without a click, in a few megabytes.
+
+SqueezeNet 1.1 reads the photo; each scale is normalised; residual blocks of growing dilation and the photo's mean
+decide at a sixteenth what the subject is; a light U-Net decoder draws its edge at half of the input's size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import layers
+
+from segment.nets.bundles import read_net, read_net_config, write_net
+from segment.nets.squeezenet import features
+
+ARCHITECTURE = "subject"
+_BN = {"epsilon": 1e-3, "momentum": 0.98}  # small batches: a long memory
+_DILATIONS = (1, 2, 4, 1)
+
+
+@dataclass(frozen=True)
+class SubjectConfig:
+    """Everything that decides which variables the net has and what it computes with them."""
+
+    trunk: int = 160  # channels at a sixteenth
+    blocks: int = 4  # residual blocks there
+    decoder: tuple[int, ...] = (96, 64, 32)  # channels at an eighth, a quarter, a half
+    input_px: int = 256
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decoder", tuple(self.decoder))  # a bundle gives a list
+        if len(self.decoder) != 3 or min(*self.decoder, self.trunk) < 1 or self.blocks < 0:
+            raise ValueError(f"decoder must be three sizes, sizes must be 1 or more: {self}")
+        if self.input_px < 32 or self.input_px % 16:
+            raise ValueError(f"input_px must be a multiple of 16 and 32 or more, got {self.input_px}")
+
+
+def build_subject(config: SubjectConfig | None = None) -> keras.Model:
+    """The net: `net({"image": ...})` gives {"mask": ...}, float32 logits of belonging to the main subject.
+
+    image: (B, S, S, 3) float RGB 0..255, S = config.input_px. mask: (B, S, S, 1).
+    """
+    config = config or SubjectConfig()
+    image = keras.Input((config.input_px, config.input_px, 3), name="image")
+    # SqueezeNet has no batch norm and its activations reach the hundreds: unscaled, the large ones drown the others.
+    found = {
+        stride: layers.BatchNormalization(name=f"normal{stride}", **_BN)(x) for stride, x in features(image).items()
+    }
+    x = _conv(found[16], config.trunk, 1, "trunk")
+    for number in range(config.blocks):
+        x = _residual(x, config.trunk, _DILATIONS[number % len(_DILATIONS)], f"block{number + 1}")
+    # What the whole photo is of goes to every place: the blocks alone do not see all of it.
+    everywhere = layers.GlobalAveragePooling2D(keepdims=True, name="everywhere")(x)
+    everywhere = layers.Conv2D(config.trunk, 1, name="everywhere_mixed")(everywhere)
+    x = layers.ReLU(name="with_everywhere_relu")(layers.Add(name="with_everywhere")([x, everywhere]))
+    for stride, filters in zip((8, 4, 2), config.decoder, strict=True):
+        x = layers.UpSampling2D(2, interpolation="bilinear", name=f"doubled{stride}")(x)
+        lateral = _conv(found[stride], max(1, filters // 2), 1, f"lateral{stride}")
+        x = layers.Concatenate(name=f"join{stride}")([x, lateral])
+        x = _conv(x, filters, 3, f"at{stride}")
+        x = _conv(x, filters, 3, f"at{stride}_again")  # (B, S/stride, S/stride, filters)
+    x = layers.Conv2D(1, 3, padding="same", name="mask_layer")(x)
+    mask = layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name="mask")(x)
+    return keras.Model({"image": image}, {"mask": mask}, name=ARCHITECTURE)
+
+
+def _conv(x: Any, filters: int, kernel_px: int, name: str, *, dilation: int = 1) -> Any:
+    x = layers.Conv2D(
+        filters,
+        kernel_px,
+        padding="same",
+        dilation_rate=dilation,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+    x = layers.BatchNormalization(name=f"{name}_bn", **_BN)(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _residual(x: Any, filters: int, dilation: int, name: str) -> Any:
+    """He et al. 2015, figure 2; the second batch norm starts at zero, so that a fresh block changes nothing."""
+    y = _conv(x, filters, 3, f"{name}_a", dilation=dilation)
+    y = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_b")(y)
+    y = layers.BatchNormalization(name=f"{name}_b_bn", gamma_initializer="zeros", **_BN)(y)
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
+
+
+def write_subject(
+    path: str | Path,
+    net: keras.Model,
+    config: SubjectConfig,
+    extra: dict[str, Any] | None = None,
+    *,
+    float16: bool = True,
+) -> None:
+    """Writes the net as a bundle (weights.bundle), with extra, plain data. ValueError for values beyond the type."""
+    write_net(Path(path), net, ARCHITECTURE, config, extra, float16=float16)
+
+
+def read_subject_config(path: str | Path) -> tuple[SubjectConfig, dict[str, Any]]:
+    """The config and the extra data of a bundle. Raises WeightsError as read_subject does."""
+    return read_net_config(Path(path), ARCHITECTURE, SubjectConfig)
+
+
+def read_subject(path: str | Path) -> tuple[keras.Model, SubjectConfig]:
+    """The net of a bundle, with its weights. Raises WeightsError if the file is damaged, or of another net."""
+    net, config, _ = read_net(Path(path), ARCHITECTURE, SubjectConfig, build_subject)
+    return net, config
