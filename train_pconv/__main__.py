@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from train_pconv.config import PRESETS, add_arguments, read_config, with_values
+from train_pconv.config import PRESETS, TrainConfig
+from training.options import add_arguments, read_config, with_values
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,20 +18,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--preset", choices=tuple(PRESETS), help="values to start from; the other options change them")
     parser.add_argument("--config", metavar="FILE", help="a config.json to start from instead")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, exactly where it stopped")
-    add_arguments(parser)
+    add_arguments(parser, TrainConfig())
     given = vars(parser.parse_args(arguments))
     preset, file, resume = given.pop("preset"), given.pop("config"), given.pop("resume")
     try:
         if resume and "out" in given and (Path(given["out"]) / "config.json").is_file() and not file:
             file = str(Path(given["out"]) / "config.json")
-        start = read_config(Path(file)) if file else PRESETS[preset or "paper"]
+        start = read_config(Path(file), TrainConfig()) if file else PRESETS[preset or "paper"]
         config = with_values(start, given)
         config.check()
     except (ValueError, OSError) as error:
         return _fail(error)
 
-    from train_pconv.checkpoint import CheckpointError  # Keras and its backend load here: --help answers at once
     from train_pconv.fit import Run, TrainingStopped
+    from training.checkpoint import CheckpointError  # Keras and its backend load here: --help answers at once
     from weights import WeightsError
 
     try:

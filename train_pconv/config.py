@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import shlex
-import types
-import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-
-def _option(default: Any, text: str, choices: Sequence[str] | None = None) -> Any:
-    """A field with its help text and, where the values are words, the words allowed."""
-    return field(default=default, metadata={"help": text, "choices": choices})
+from training.options import option
 
 
 @dataclass(frozen=True)
@@ -24,78 +15,80 @@ class TrainConfig:
     """Everything that decides what a run computes. The defaults are Liu et al. 2018 where the paper states a value."""
 
     # photos
-    images: tuple[str, ...] = _option((), "folders of photos (any depth), or TFRecord shards")
-    out: str = _option("", "the run's folder: configuration, checkpoints, panels, scalars")
-    exclude: tuple[str, ...] = _option(("*/masks/*",), "photos whose relative path matches one of these are left out")
-    fraction: float = _option(1.0, "share of the photos to use, chosen by a hash of the relative path")
-    validation_fraction: float = _option(0.05, "share of the photos kept out of training, chosen by another hash")
-    crop_px: int = _option(512, "side of the square that the net sees")
-    zoom_out_max: float = _option(100.0, "a crop covers up to this many times crop_px of the photo, then is shrunk")
-    zoom_out_min: float = _option(1.0, "and at least this many times: below 1 enlarges")
-    flip: bool = _option(True, "mirror half of the crops")
-    colour: float = _option(0.0, "strength of brightness, contrast and saturation changes, 0 to 1")
-    cache_ram: float = _option(0.0, "GiB of decoded photos to keep in memory")
-    cache_side_px: int = _option(0, "shorter side to which a photo is shrunk before it is kept; 0: as it is")
+    images: tuple[str, ...] = option((), "folders of photos (any depth), or TFRecord shards")
+    out: str = option("", "the run's folder: configuration, checkpoints, panels, scalars")
+    exclude: tuple[str, ...] = option(
+        ("*/masks/*",), "photos whose relative path matches one of these are left out", metavar="PATTERN"
+    )
+    fraction: float = option(1.0, "share of the photos to use, chosen by a hash of the relative path")
+    validation_fraction: float = option(0.05, "share of the photos kept out of training, chosen by another hash")
+    crop_px: int = option(512, "side of the square that the net sees")
+    zoom_out_max: float = option(100.0, "a crop covers up to this many times crop_px of the photo, then is shrunk")
+    zoom_out_min: float = option(1.0, "and at least this many times: below 1 enlarges")
+    flip: bool = option(True, "mirror half of the crops")
+    colour: float = option(0.0, "strength of brightness, contrast and saturation changes, 0 to 1")
+    cache_ram: float = option(0.0, "GiB of decoded photos to keep in memory")
+    cache_side_px: int = option(0, "shorter side to which a photo is shrunk before it is kept; 0: as it is")
 
     # holes
-    strokes: float = _option(1.0, "weight of pen strokes in the mix of holes")
-    objects: float = _option(0.0, "weight of object shapes: from shapes, or drawn blobs where there are none")
-    boxes: float = _option(0.0, "weight of boxes")
-    files: float = _option(0.0, "weight of hole_files")
-    shapes: tuple[str, ...] = _option((), "folders of label PNGs, or COCO annotation files, whose objects become holes")
-    hole_files: tuple[str, ...] = _option((), "folders of hole images, such as NVIDIA's irregular masks")
-    hole_colour: str = _option("white", "which pixels of hole_files are the hole", ("white", "black"))
-    area_min: float = _option(0.01, "smallest hole, share of the crop")
-    area_max: float = _option(0.6, "largest hole, share of the crop")
-    at_border: float = _option(0.5, "share of holes that may touch the border")
+    strokes: float = option(1.0, "weight of pen strokes in the mix of holes")
+    objects: float = option(0.0, "weight of object shapes: from shapes, or drawn blobs where there are none")
+    boxes: float = option(0.0, "weight of boxes")
+    files: float = option(0.0, "weight of hole_files")
+    shapes: tuple[str, ...] = option((), "folders of label PNGs, or COCO annotation files, whose objects become holes")
+    hole_files: tuple[str, ...] = option((), "folders of hole images, such as NVIDIA's irregular masks")
+    hole_colour: str = option("white", "which pixels of hole_files are the hole", ("white", "black"))
+    area_min: float = option(0.01, "smallest hole, share of the crop")
+    area_max: float = option(0.6, "largest hole, share of the crop")
+    at_border: float = option(0.5, "share of holes that may touch the border")
 
     # net
-    width: int = _option(64, "filters of the first layer")
-    levels: int = _option(8, "times the net halves the picture: crop_px is a multiple of 2**levels")
-    head_width: int = _option(0, "filters of one more full-size layer before the output; 0: none, as published")
-    base: str = _option("none", "what the net's output is added to", ("none", "pull_push"))
-    start_from: str = _option("", "a bundle whose weights the net starts with")
+    width: int = option(64, "filters of the first layer")
+    levels: int = option(8, "times the net halves the picture: crop_px is a multiple of 2**levels")
+    head_width: int = option(0, "filters of one more full-size layer before the output; 0: none, as published")
+    base: str = option("none", "what the net's output is added to", ("none", "pull_push"))
+    start_from: str = option("", "a bundle whose weights the net starts with")
 
     # losses
-    valid_weight: float = _option(1.0, "L1 where the photo is known")
-    hole_weight: float = _option(6.0, "L1 in the hole")
-    perceptual_weight: float = _option(0.05, "L1 between features")
-    style_weight: float = _option(120.0, "L1 between Gram matrices of features")
-    tv_weight: float = _option(0.1, "total variation in the hole grown by one pixel")
-    style_ramp_steps: int = _option(0, "steps over which the style weight grows from 0")
-    perceptual: str = _option("vgg16", "the net whose features are compared", ("vgg16", "vgg19-conv3", "none"))
-    vgg_weights: str = _option("", "its weights: a file, or nothing to download vgg16's")
-    perceptual_on: str = _option("both", "compare the output and the composite, or only that", ("both", "composite"))
-    perceptual_share: float = _option(1.0, "share of each batch whose features are compared")
+    valid_weight: float = option(1.0, "L1 where the photo is known")
+    hole_weight: float = option(6.0, "L1 in the hole")
+    perceptual_weight: float = option(0.05, "L1 between features")
+    style_weight: float = option(120.0, "L1 between Gram matrices of features")
+    tv_weight: float = option(0.1, "total variation in the hole grown by one pixel")
+    style_ramp_steps: int = option(0, "steps over which the style weight grows from 0")
+    perceptual: str = option("vgg16", "the net whose features are compared", ("vgg16", "vgg19-conv3", "none"))
+    vgg_weights: str = option("", "its weights: a file, or nothing to download vgg16's")
+    perceptual_on: str = option("both", "compare the output and the composite, or only that", ("both", "composite"))
+    perceptual_share: float = option(1.0, "share of each batch whose features are compared")
 
-    perceptual_px: int = _option(0, "side of the window round each hole whose features are compared; 0: everything")
+    perceptual_px: int = option(0, "side of the window round each hole whose features are compared; 0: everything")
 
     # schedule
-    batch: int = _option(6, "photos a step, over all machines")
-    epochs: int = _option(32, "epochs with batch normalisation trained")
-    fine_tune_epochs: int = _option(8, "epochs after that, the encoder's batch normalisation frozen")
-    steps_per_epoch: int = _option(10_000, "steps between two validations")
-    rate: float = _option(2e-4, "Adam's rate")
-    fine_tune_rate: float = _option(5e-5, "Adam's rate in the second phase")
-    decay: str = _option("constant", "how the rate falls within a phase", ("constant", "cosine"))
-    warmup_steps: int = _option(0, "steps over which a phase's rate grows from 0")
-    clip_norm: float = _option(0.0, "bound of the gradient's norm; 0: none")
-    ema: float = _option(0.999, "decay of the running mean of the weights that is validated and exported; 0: none")
-    precision: str = _option("float32", "arithmetic of the net", ("float32", "float16", "bfloat16"))
-    jit: bool = _option(False, "compile with XLA (TensorFlow) or torch.compile; JAX always compiles")
-    seed: int = _option(0, "the same seed gives the same photos, crops and holes everywhere")
-    distribute: str = _option("none", "tf.distribute: the GPUs here, or TF_CONFIG's", ("none", "gpus", "machines"))
+    batch: int = option(6, "photos a step, over all machines")
+    epochs: int = option(32, "epochs with batch normalisation trained")
+    fine_tune_epochs: int = option(8, "epochs after that, the encoder's batch normalisation frozen")
+    steps_per_epoch: int = option(10_000, "steps between two validations")
+    rate: float = option(2e-4, "Adam's rate")
+    fine_tune_rate: float = option(5e-5, "Adam's rate in the second phase")
+    decay: str = option("constant", "how the rate falls within a phase", ("constant", "cosine"))
+    warmup_steps: int = option(0, "steps over which a phase's rate grows from 0")
+    clip_norm: float = option(0.0, "bound of the gradient's norm; 0: none")
+    ema: float = option(0.999, "decay of the running mean of the weights that is validated and exported; 0: none")
+    precision: str = option("float32", "arithmetic of the net", ("float32", "float16", "bfloat16"))
+    jit: bool = option(False, "compile with XLA (TensorFlow) or torch.compile; JAX always compiles")
+    seed: int = option(0, "the same seed gives the same photos, crops and holes everywhere")
+    distribute: str = option("none", "tf.distribute: the GPUs here, or TF_CONFIG's", ("none", "gpus", "machines"))
 
     # running
-    workers: int = _option(8, "threads that make samples")
-    prefetch: int = _option(4, "batches made ahead")
-    feed: str = _option("auto", "what runs the workers; auto: tf.data under TensorFlow", ("auto", "threads", "tf.data"))
-    validation_photos: int = _option(100, "photos validated, always the same with the same holes")
-    validation_px: int = _option(0, "side of the validated crops; 0: crop_px")
-    panel_photos: int = _option(8, "of which so many are shown in the panel")
-    best_by: str = _option("loss", "what makes a checkpoint the best one", ("loss", "psnr_hole"))
-    save_every: int = _option(1_000, "steps between two checkpoints, besides each epoch's")
-    log_every: int = _option(50, "steps between two lines of scalars")
+    workers: int = option(8, "threads that make samples")
+    prefetch: int = option(4, "batches made ahead")
+    feed: str = option("auto", "what runs the workers; auto: tf.data under TensorFlow", ("auto", "threads", "tf.data"))
+    validation_photos: int = option(100, "photos validated, always the same with the same holes")
+    validation_px: int = option(0, "side of the validated crops; 0: crop_px")
+    panel_photos: int = option(8, "of which so many are shown in the panel")
+    best_by: str = option("loss", "what makes a checkpoint the best one", ("loss", "psnr_hole"))
+    save_every: int = option(1_000, "steps between two checkpoints, besides each epoch's")
+    log_every: int = option(50, "steps between two lines of scalars")
 
     def total_epochs(self) -> int:
         """Epochs of both phases."""
@@ -181,23 +174,6 @@ PRESETS: dict[str, TrainConfig] = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds one option a field of TrainConfig. Options not given are absent from the parsed arguments."""
-    hints = typing.get_type_hints(TrainConfig)
-    for spec in dataclasses.fields(TrainConfig):
-        kind, text = hints[spec.name], spec.metadata["help"].replace("%", "%%")
-        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": f"{text} (default: {spec.default})"}
-        if kind is bool:
-            options["action"] = argparse.BooleanOptionalAction
-        elif isinstance(kind, types.GenericAlias):  # tuple[str, ...]
-            options |= {"nargs": "*", "metavar": "PATH" if spec.name != "exclude" else "PATTERN"}
-        else:
-            options |= {"type": kind, "choices": spec.metadata["choices"]}
-            if not spec.metadata["choices"]:
-                options["metavar"] = {int: "N", float: "X", str: "PATH"}[kind]
-        parser.add_argument("--" + spec.name.replace("_", "-"), **options)
-
-
 def command_of(config: TrainConfig) -> str:
     """The shortest command that gives this configuration, with names of files and folders in place of their paths."""
 
@@ -221,29 +197,3 @@ def command_of(config: TrainConfig) -> str:
     preset = min(PRESETS, key=lambda name: len(changes(PRESETS[name])))
     images = " ".join(shlex.quote(Path(path).name) for path in config.images)
     return " ".join([f"python -m train_pconv --preset {preset} --images {images} --out RUN", *changes(PRESETS[preset])])
-
-
-def with_values(config: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
-    """The configuration with some fields changed; lists become tuples.
-
-    Raises ValueError for a field that does not exist.
-    """
-    known = {spec.name for spec in dataclasses.fields(TrainConfig)}
-    if unknown := sorted(set(values) - known):
-        raise ValueError(f"no option is called {', '.join(unknown)}: is this configuration from another version?")
-    changes: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-    return dataclasses.replace(config, **changes)
-
-
-def write_config(config: TrainConfig, path: Path) -> None:
-    """Writes the configuration as JSON, one field a line."""
-    path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
-
-
-def read_config(path: Path) -> TrainConfig:
-    """The configuration in a JSON file. Raises ValueError if it is not one, FileNotFoundError if it is not there."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no configuration ({error})") from error
-    return with_values(TrainConfig(), values)

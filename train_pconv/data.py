@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from inpaint.base import Image, Mask
 from train_pconv.holes import HoleMix
-from train_pconv.photos import BrokenPhotoError, Photos, hash_share
+from train_pconv.photos import BrokenPhotoError, Photos
+from training.split import hash_share
 
 _ORDER, _SAMPLE, _VALIDATION = 1, 2, 3  # streams of random numbers that never meet
 _REPLACEMENTS = 50  # photos tried in place of a broken one

@@ -24,12 +24,13 @@ from numpy.random import Generator
 from inpaint import load_inpainter
 from inpaint.base import Image, Inpainter, Mask
 from inpaint.metrics import l1, psnr, ssim, texture_ratio
-from train_pconv.checkpoint import write_whole
 from train_pconv.data import middle_square
 from train_pconv.holes import HoleMix, buckets_between
 from train_pconv.panel import captioned, fit_width, grid, masked, write_png
-from train_pconv.photos import BrokenPhotoError, Photos, choose, hash_share, open_photos
+from train_pconv.photos import BrokenPhotoError, Photos, choose, open_photos
 from train_pconv.shapes import Blobs, ObjectShapes
+from training.checkpoint import write_whole
+from training.split import hash_share
 
 DEFAULT = "telea,navier_stokes,biharmonic"
 # Column -> how to measure it from (filled, truth, hole), and how to print it.

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from train_pconv.checkpoint import write_whole
-from train_pconv.config import TrainConfig, command_of, read_config
+from train_pconv.config import TrainConfig, command_of
+from training.checkpoint import write_whole
+from training.options import read_config
 
 CONFIG_FILE, VALIDATION_FILE = "config.json", "validation.txt"
 _COLUMNS = ("photos", "l1_percent", "psnr", "ssim", "psnr_hole", "ssim_hole", "texture", "texture_median")
@@ -39,7 +40,7 @@ def export(options: argparse.Namespace) -> str:
     Raises ValueError, OSError or weights.WeightsError if the run lacks something, in one line.
     """
     run, out = Path(options.run), Path(options.out)
-    config = read_config(run / CONFIG_FILE)
+    config = read_config(run / CONFIG_FILE, TrainConfig())
     evaluations = [json.loads(Path(file).read_text(encoding="utf-8")) for file in options.evaluation]
     notes = Path(options.notes).read_text(encoding="utf-8").strip() if options.notes else ""
     sets = data_sets(Path(options.manifest), config) if options.manifest else {}

@@ -15,18 +15,24 @@ from numpy.typing import NDArray
 
 from inpaint.pconv_unet import freeze_encoder_bn, named_variables, write_pconv
 from train_pconv import build
-from train_pconv.average import WeightAverage
-from train_pconv.checkpoint import STATE_FILE, CheckpointError, read_state, write_state, write_whole
-from train_pconv.config import LOSS_FIELDS, TrainConfig, write_config
+from train_pconv.config import LOSS_FIELDS, TrainConfig
 from train_pconv.data import Batch, validation_batches
 from train_pconv.distribute import is_chief, open_strategy, scope
 from train_pconv.photos import BrokenPhotoError, Photos, choose, open_photos
-from train_pconv.report import Report
 from train_pconv.steps import steps_of
 from train_pconv.trainee import Trainee, compile_for
 from train_pconv.validate import validate
+from training.average import WeightAverage
+from training.checkpoint import STATE_FILE, CheckpointError, read_state, write_state, write_whole
+from training.options import write_config
+from training.report import Report, Shown
 
 BEST_FILE, LAST_FILE, CONFIG_FILE = "best.npz", "last.npz", "config.json"
+SHOWN = Shown(
+    training={"loss": ".4f", "hole": ".4f", "psnr_hole": ".2f"},
+    validation={"loss": ".4f", "psnr": ".2f", "psnr_hole": ".2f", "ssim": ".4f"},
+    panel="masked_filled_true",
+)
 
 
 class TrainingStopped(RuntimeError):
@@ -94,7 +100,7 @@ class Run:
             write_config(config, self.out / CONFIG_FILE)
             names = "".join(f"{store.names[number]}\n" for number in held_out)
             (self.out / "validation.txt").write_text(names, encoding="utf-8")
-            self.report = Report(self.out, config)
+            self.report = Report(self.out, batch=config.batch, log_every=config.log_every, shown=SHOWN)
             self.report.line(f"{len(training)} photos to train on, {len(held_out)} held out")
 
     def run(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from inpaint.base import Image, Mask
-from train_pconv.checkpoint import write_whole
+from training.checkpoint import write_whole
 
 _GAP_PX = 4
 _CAPTION_PX = 20

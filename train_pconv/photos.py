@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import io
 import re
 import threading
@@ -17,6 +16,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from inpaint.base import Image
+from training.split import hash_share, is_held_out
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 # Both "train.tfrecord-00000-of-01024" and ImageNet's usual "train-00000-of-01024" occur.
@@ -93,7 +93,7 @@ def choose(names: Sequence[str], *, fraction: float, validation_fraction: float)
     Raises ValueError if either side is empty.
     """
     used = [number for number, name in enumerate(names) if hash_share(name, "use") < fraction]
-    validation = [number for number in used if hash_share(names[number], "validate") < validation_fraction]
+    validation = [number for number in used if is_held_out(names[number], validation_fraction)]
     held_out = set(validation)
     training = [number for number in used if number not in held_out]
     if not training or not validation:
@@ -102,12 +102,6 @@ def choose(names: Sequence[str], *, fraction: float, validation_fraction: float)
             "give more photos, or change --fraction and --validation-fraction"
         )
     return training, validation
-
-
-def hash_share(name: str, salt: str) -> float:
-    """A number in 0..1 that depends on the name and the salt only."""
-    digest = hashlib.sha256(f"{salt}:{name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def decode(data: bytes) -> Image:

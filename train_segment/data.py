@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from numpy.random import Generator
 
 from segment.base import Image, Mask
 from train_segment.sources import Annotated, Source, open_source
+from training.split import is_held_out
 
 _TRIES = 1000  # photos in a row without a usable object before it is said that there are none
 
@@ -101,7 +101,7 @@ def split(names: Sequence[str], validation_fraction: float) -> tuple[list[int], 
     A hash of the name alone decides, so adding photos never moves one from one side to the other.
     Raises ValueError if either side is empty.
     """
-    validation = [number for number, name in enumerate(names) if hash_share(name, "validate") < validation_fraction]
+    validation = [number for number, name in enumerate(names) if is_held_out(name, validation_fraction)]
     held_out = set(validation)
     training = [number for number in range(len(names)) if number not in held_out]
     if not training or not validation:
@@ -110,12 +110,6 @@ def split(names: Sequence[str], validation_fraction: float) -> tuple[list[int], 
             "give more photos, or change --validation-fraction"
         )
     return training, validation
-
-
-def hash_share(name: str, salt: str) -> float:
-    """A number in 0..1 that depends on the name and the salt only."""
-    digest = hashlib.sha256(f"{salt}:{name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 class Samples:

@@ -11,7 +11,8 @@ import numpy as np
 from segment import Click, Mask, NoObjectError, Segmenter
 from segment.metrics import CLICK_LIMIT, clicks_to_iou, iou, iou_recall, mean_iou, median_iou
 from train_segment.clicks import first_click, next_click
-from train_segment.data import BrokenSampleError, Labelled, Sample, hash_share
+from train_segment.data import BrokenSampleError, Labelled, Sample
+from training.split import hash_share
 
 TARGET_IOU = 0.85
 RECALL_IOU = 0.7

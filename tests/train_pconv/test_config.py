@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 from train_pconv.__main__ import main
-from train_pconv.config import PRESETS, TrainConfig, add_arguments, command_of, read_config, with_values, write_config
+from train_pconv.config import PRESETS, TrainConfig, command_of
+from training.options import add_arguments, read_config, with_values, write_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def parsed(*arguments: str) -> dict[str, object]:
     parser = ArgumentParser()
-    add_arguments(parser)
+    add_arguments(parser, TrainConfig())
     return vars(parser.parse_args(arguments))
 
 
@@ -36,16 +37,16 @@ def test_every_field_is_an_option_and_only_what_is_given_changes() -> None:
 def test_a_configuration_survives_its_file(tmp_path: Path) -> None:
     config = dataclasses.replace(PRESETS["cpu"], images=("a",), out="b", hole_files=("c", "d"))
     write_config(config, tmp_path / "config.json")
-    assert read_config(tmp_path / "config.json") == config
+    assert read_config(tmp_path / "config.json", TrainConfig()) == config
 
 
 def test_a_file_with_an_unknown_field_or_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"learning_rate": 1}')
     with pytest.raises(ValueError, match="no option is called learning_rate"):
-        read_config(tmp_path / "a.json")
+        read_config(tmp_path / "a.json", TrainConfig())
     (tmp_path / "a.json").write_text("{")
     with pytest.raises(ValueError, match="is no configuration"):
-        read_config(tmp_path / "a.json")
+        read_config(tmp_path / "a.json", TrainConfig())
 
 
 def test_the_presets_work_with_the_photos_given() -> None:

@@ -13,7 +13,8 @@ from PIL import Image as PillowImage
 from train_pconv.data import Samples, middle_square, random_crop, validation_batches, vary_colour
 from train_pconv.feed import TfDataFeed, ThreadFeed
 from train_pconv.holes import HoleMix
-from train_pconv.photos import BrokenPhotoError, Photos, choose, hash_share, open_photos
+from train_pconv.photos import BrokenPhotoError, Photos, choose, open_photos
+from training.split import hash_share
 
 NAMES = [f"n{folder:08d}/photo_{number}.JPEG" for folder in range(20) for number in range(100)]
 

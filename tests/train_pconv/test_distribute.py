@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 from inpaint.pconv_unet import named_variables
-from train_pconv.checkpoint import read_state
-from train_pconv.config import TrainConfig, write_config
+from train_pconv.config import TrainConfig
 from train_pconv.data import to_batch
 from train_pconv.distribute import open_strategy
 from train_pconv.fit import Run
+from training.checkpoint import read_state
+from training.options import write_config
 
 ROOT = Path(__file__).resolve().parents[2]
 tf = pytest.importorskip("tensorflow")

@@ -16,11 +16,12 @@ from PIL import Image as PillowImage
 from inpaint.pconv_unet import build_pconv_unet, read_config, write_pconv
 from train_pconv import evaluate, export
 from train_pconv.build import net_config
-from train_pconv.config import TrainConfig, write_config
+from train_pconv.config import TrainConfig
 from train_pconv.evaluate import Biharmonic, Case, make_cases, measure, summarise, tables
 from train_pconv.holes import HoleMix
 from train_pconv.photos import Photos, open_photos
 from train_pconv.shapes import Blobs
+from training.options import write_config
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image as PillowImage
 
 from inpaint.pconv_unet import named_variables, read_config, read_pconv
-from train_pconv import checkpoint
-from train_pconv.checkpoint import STATE_FILE, CheckpointError, read_state
 from train_pconv.config import TrainConfig
 from train_pconv.fit import Run, TrainingStopped
+from training import checkpoint
+from training.checkpoint import STATE_FILE, CheckpointError, read_state
 
 Make = Callable[..., TrainConfig]
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train_pconv.average import EVERY, WeightAverage
 from train_pconv.build import feed_of
-from train_pconv.config import TrainConfig, write_config
+from train_pconv.config import TrainConfig
 from train_pconv.data import Batch
 from train_pconv.fit import Run
+from training.average import EVERY, WeightAverage
+from training.options import write_config
 
 ROOT = Path(__file__).resolve().parents[2]
 Make = Callable[..., TrainConfig]

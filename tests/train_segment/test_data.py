@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from train_segment.data import BrokenSampleError, Samples, colour, flip, hash_share, open_data, split
+from train_segment.data import BrokenSampleError, Samples, colour, flip, open_data, split
+from training.split import hash_share
 
 
 def test_split_depends_on_names_alone():

@@ -6,12 +6,24 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inpaint.base import Image
-from train_pconv.config import TrainConfig
-from train_pconv.panel import write_png
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from training.checkpoint import write_whole
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Which scalars are printed while a run goes, and how: name -> format. panel: the pictures' name in TensorBoard."""
+
+    training: Mapping[str, str]
+    validation: Mapping[str, str]
+    panel: str
 
 
 class Report:
@@ -20,10 +32,10 @@ class Report:
     A terminal gets a bar, a file a line every log_every steps.
     """
 
-    def __init__(self, out: Path, config: TrainConfig) -> None:
+    def __init__(self, out: Path, *, batch: int, log_every: int, shown: Shown) -> None:
         from tensorboardX import SummaryWriter  # writes what TensorBoard reads, without TensorFlow
 
-        self._out, self._config = out, config
+        self._out, self._batch, self._log_every, self._shown = out, batch, log_every, shown
         self._scalars = (out / "scalars.jsonl").open("a", encoding="utf-8")
         self._events = SummaryWriter(str(out / "tensorboard"))
         (out / "panels").mkdir(exist_ok=True)
@@ -49,19 +61,17 @@ class Report:
         self._count += 1
         if self._bar is not None:
             self._bar.update()
-        if step % self._config.log_every and step != self._total:
+        if step % self._log_every and step != self._total:
             return
         now = time.perf_counter()
         lap_s = now - self._lap
         means = {name: total / self._count for name, total in self._sums.items()}
         means["rate"] = rate
-        means["photos_per_second"] = self._count * self._config.batch / lap_s
+        means["photos_per_second"] = self._count * self._batch / lap_s
         means["waiting_share"] = (waited_s - self._lap_waited) / lap_s
         self._write("train", step, means)
-        text = (
-            f"loss {means['loss']:.4f}  hole {means['hole']:.4f}  psnr_hole {means['psnr_hole']:.2f}  "
-            f"{means['photos_per_second']:.1f} photos/s  waiting {100 * means['waiting_share']:.0f} %"
-        )
+        text = f"{_line(means, self._shown.training)}  {means['photos_per_second']:.1f} photos/s"
+        text += f"  waiting {100 * means['waiting_share']:.0f} %"
         if self._bar is not None:
             self._bar.set_postfix_str(text)
         else:
@@ -78,15 +88,13 @@ class Report:
             self._named_broken.add(name)
             self.line(f"broken photo {len(self._named_broken)}, skipped: {name} ({why[name]})")
 
-    def validated(self, step: int, epoch: int, means: Mapping[str, float], panel: Image) -> None:
+    def validated(self, step: int, epoch: int, means: Mapping[str, float], panel: NDArray[np.uint8]) -> None:
         """Writes the validation's scalars and its panel."""
         self._write("validation", step, means)
-        write_png(self._out / "panels" / f"epoch_{epoch:03d}.png", panel)
-        self._events.add_image("validation/masked_filled_true", panel, step, dataformats="HWC")
-        self.line(
-            f"epoch {epoch}  validation: loss {means['loss']:.4f}  psnr {means['psnr']:.2f}  "
-            f"psnr_hole {means['psnr_hole']:.2f}  ssim {means['ssim']:.4f}"
-        )
+        file = self._out / "panels" / f"epoch_{epoch:03d}.png"
+        write_whole(file, lambda stream: PillowImage.fromarray(panel).save(stream, "PNG"))
+        self._events.add_image(f"validation/{self._shown.panel}", panel, step, dataformats="HWC")
+        self.line(f"epoch {epoch}  validation: {_line(means, self._shown.validation)}")
         # What validating took is no waiting for photos and no slow step.
         self._lap = time.perf_counter() if self._count == 0 else self._lap
 
@@ -115,3 +123,7 @@ class Report:
 def _clock(seconds: float) -> str:
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _line(means: Mapping[str, float], shown: Mapping[str, str]) -> str:
+    return "  ".join(f"{name} {means[name]:{how}}" for name, how in shown.items() if name in means)

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train_pconv.config import TrainConfig
-from train_pconv.report import Report
+from training.report import Report, Shown
 
 tf = pytest.importorskip("tensorflow")
 
 
 def test_tensorboard_and_the_plain_files_hold_the_same_scalars_and_panel(tmp_path: Path) -> None:
-    report = Report(tmp_path, TrainConfig(images=("photos",), out=str(tmp_path)))
+    shown = Shown(training={"loss": ".4f"}, validation={"loss": ".4f", "psnr": ".2f"}, panel="masked_filled_true")
+    report = Report(tmp_path, batch=2, log_every=1, shown=shown)
     panel = np.full((6, 5, 3), 9, np.uint8)
     means = {"loss": 1.5, "psnr": 20.25, "psnr_hole": 18.5, "ssim": 0.5}
     report.validated(3, 1, means, panel)

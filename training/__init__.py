@@ -1,0 +1,1 @@
+"""What every trainer here shares: a run's options, checkpoints, mean weights, reports. Knows no net and no data."""

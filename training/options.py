@@ -1,0 +1,70 @@
+"""A frozen dataclass as the one description of a run: its command line is made from its fields, its file is JSON."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from pathlib import Path
+from typing import Any, TypeVar
+
+Config = TypeVar("Config")
+
+
+def option(default: Any, text: str, choices: Sequence[str] | None = None, *, metavar: str | None = None) -> Any:
+    """A field with its help text and, where the values are words, the words allowed."""
+    return field(default=default, metadata={"help": text, "choices": choices, "metavar": metavar})
+
+
+def add_arguments(parser: argparse.ArgumentParser, config: Any) -> None:
+    """Adds one option a field. config: an instance or the class; help shows its values.
+
+    Options not given are absent from the parsed arguments.
+    """
+    hints = typing.get_type_hints(config if isinstance(config, type) else type(config))
+    for spec in dataclasses.fields(config):
+        kind, text = hints[spec.name], spec.metadata["help"].replace("%", "%%")
+        default = getattr(config, spec.name, spec.default)
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": f"{text} (default: {default})"}
+        if kind is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif isinstance(kind, types.GenericAlias):  # tuple[str, ...]
+            options |= {"nargs": "*", "metavar": spec.metadata["metavar"] or "PATH"}
+        else:
+            options |= {"type": kind, "choices": spec.metadata["choices"]}
+            if not spec.metadata["choices"]:
+                options["metavar"] = spec.metadata["metavar"] or {int: "N", float: "X", str: "PATH"}[kind]
+        parser.add_argument("--" + spec.name.replace("_", "-"), **options)
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """The configuration with some fields changed; lists become tuples.
+
+    Raises ValueError for a field that does not exist.
+    """
+    known = {spec.name for spec in dataclasses.fields(config)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - known):
+        raise ValueError(f"no option is called {', '.join(unknown)}: is this configuration from another version?")
+    changes: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
+
+
+def write_config(config: Any, path: Path) -> None:
+    """Writes the configuration as JSON, one field a line."""
+    path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(path: Path, start: Config) -> Config:
+    """The configuration in a JSON file; fields that it lacks are start's.
+
+    Raises ValueError if it is not one, FileNotFoundError if it is not there.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no configuration ({error})") from error
+    return with_values(start, values)
