@@ -1,0 +1,76 @@
+"""SqueezeNet 1.1 features at four scales (Iandola et al. 2016): 722,496 numbers that know ImageNet's objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+# Caffe's means, here in RGB: what the public weights subtract.
+MEANS = (123.0, 117.0, 104.0)
+CHANNELS = {2: 64, 4: 128, 8: 256, 16: 512}  # stride -> channels of its features
+_FIRES = {  # name -> filters squeezed to, expanded to by each of its two kernels
+    "fire2": (16, 64),
+    "fire3": (16, 64),
+    "fire4": (32, 128),
+    "fire5": (32, 128),
+    "fire6": (48, 192),
+    "fire7": (48, 192),
+    "fire8": (64, 256),
+    "fire9": (64, 256),
+}
+
+
+def features(image: Any, *, prefix: str = "") -> dict[int, Any]:
+    """Stride -> features, (B, H/stride, W/stride, CHANNELS[stride]), for strides 2, 4, 8 and 16.
+
+    image: (B, H, W, 3) float RGB 0..255; H and W multiples of 16. prefix: of the layers' names.
+    Padded so that sizes halve exactly; the classifier, which the features here come before, did not pad.
+    """
+    x = layers.Rescaling(1.0, [-mean for mean in MEANS], name=f"{prefix}centred")(image)
+    x = layers.Conv2D(64, 3, 2, "same", activation="relu", name=f"{prefix}conv1")(x)
+    found = {2: x}
+    for stride, fires in ((4, ("fire2", "fire3")), (8, ("fire4", "fire5")), (16, ("fire6", "fire7", "fire8", "fire9"))):
+        x = layers.MaxPooling2D(3, 2, "same", name=f"{prefix}pool{stride}")(x)
+        for name in fires:
+            x = _fire(x, *_FIRES[name], prefix + name)
+        found[stride] = x
+    return found
+
+
+def start_from_imagenet(net: keras.Model, file: str | Path, *, prefix: str = "") -> None:
+    """Gives the layers of features their ImageNet weights.
+
+    file: .npz with "conv1/kernel", "fire2/squeeze1x1/kernel" and so on, kernels (kh, kw, in, out), for BGR pixels.
+    Raises ValueError if an array is missing or has another shape.
+    """
+    with np.load(Path(file), allow_pickle=False) as arrays:
+        _assign(net, arrays, prefix, str(file))
+
+
+def _assign(net: keras.Model, arrays: Mapping[str, NDArray[Any]], prefix: str, source: str) -> None:
+    names = {"conv1": "conv1"}
+    for fire in _FIRES:
+        names |= {f"{fire}_{part}": f"{fire}/{part}" for part in ("squeeze1x1", "expand1x1", "expand3x3")}
+    for layer_name, key in names.items():
+        layer = net.get_layer(prefix + layer_name)
+        for variable, kind in ((layer.kernel, "kernel"), (layer.bias, "bias")):
+            if f"{key}/{kind}" not in arrays or arrays[f"{key}/{kind}"].shape != tuple(variable.shape):
+                raise ValueError(
+                    f"{source} is not SqueezeNet 1.1: {key}/{kind} must be there and {tuple(variable.shape)}"
+                )
+            array = arrays[f"{key}/{kind}"]
+            # The public weights see BGR: turned once here, the net sees RGB like everything else.
+            variable.assign(array[:, :, ::-1] if layer_name == "conv1" and kind == "kernel" else array)
+
+
+def _fire(x: Any, squeezed: int, expanded: int, name: str) -> Any:
+    x = layers.Conv2D(squeezed, 1, activation="relu", name=f"{name}_squeeze1x1")(x)
+    one = layers.Conv2D(expanded, 1, activation="relu", name=f"{name}_expand1x1")(x)
+    three = layers.Conv2D(expanded, 3, padding="same", activation="relu", name=f"{name}_expand3x3")(x)
+    return layers.Concatenate(name=name)([one, three])
