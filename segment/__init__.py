@@ -12,7 +12,11 @@ SEGMENTERS: dict[str, str] = {
     "auto": "segment.auto:AutoSegmenter",
     "mask_rcnn": "segment.mask_rcnn:MaskRCNNSegmenter",
     "grabcut": "segment.classical:GrabCutSegmenter",
-    "deepcrop": "segment.click_net:DeepCropSegmenter",
+    "deepcrop": "segment.deepcrop:DeepCropSegmenter",
+    "subject": "segment.prominent:SubjectSegmenter",
+    "extractnet": "segment.prominent:ExtractNetSegmenter",
+    "tiramisu": "segment.prominent:TiramisuSegmenter",
+    "pets": "segment.prominent:PetsSegmenter",
     "otsu_watershed": "segment.classical:OtsuWatershedSegmenter",
 }
 
@@ -20,7 +24,7 @@ SEGMENTERS: dict[str, str] = {
 def load_segmenter(name: str = "auto", **options: Any) -> Segmenter:
     """The segmenter of that name, ready to use.
 
-    name: a key of SEGMENTERS, or with its model: "mask_rcnn:MODEL", MODEL an mmdet config name, or "deepcrop:FILE".
+    name: a key of SEGMENTERS, or with its model: "mask_rcnn:MODEL", MODEL an mmdet config name, or "extractnet:FILE".
     options: what the class's constructor takes; an unknown one is a TypeError.
     Raises ValueError for an unknown name, weights.WeightsError where a model's file cannot be had.
     """
