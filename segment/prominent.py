@@ -72,7 +72,7 @@ class ProminentSegmenter:
         answers = self.net.predict_on_batch({"image": batch.astype(np.float32)})["mask"]
         probability = self._probability(np.asarray(answers, np.float32))
         if self._flip:
-            probability = (probability[:1] + probability[1:, :, ::-1]) / 2
+            probability = np.asarray((probability[:1] + probability[1:, :, ::-1]) / 2, np.float32)
         return ProminentEncoding(image, self._with_crf(probability[0], image))
 
     def probability(self, encoding: ProminentEncoding) -> NDArray[np.float32]:
@@ -180,7 +180,9 @@ class PetsSegmenter(ProminentSegmenter):
         from segment.nets.pets_unet import BORDER, PET
 
         found = softmax(logits)
-        return found[..., PET] + found[..., BORDER] / 2  # the border lies on both sides of the pet's edge
+        return np.asarray(
+            found[..., PET] + found[..., BORDER] / 2, np.float32
+        )  # the border lies on both sides of the pet's edge
 
 
 class SubjectSegmenter(ProminentSegmenter):
@@ -227,7 +229,7 @@ def equalised_luma(image: Image) -> Image:
 
 def one_class(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """(..., 1) logits to (...) probabilities."""
-    return 1 / (1 + np.exp(-np.clip(logits[..., 0], -50, 50)))
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits[..., 0], -50, 50))), np.float32)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

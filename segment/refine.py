@@ -37,7 +37,7 @@ def guided(probability: NDArray[np.floating], image: Image, *, radius: float = 0
     p = probability.astype(np.float32)
     side = 2 * max(1, round(radius * max(height, width))) + 1
 
-    def mean(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    def mean(plane: NDArray[np.floating]) -> NDArray[np.float32]:
         return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
     mean_p, mean_i = mean(p), mean(small)
@@ -48,11 +48,11 @@ def guided(probability: NDArray[np.floating], image: Image, *, radius: float = 0
     slope = np.linalg.solve(spread, covariance[..., None])[..., 0].astype(np.float32)  # (h, w, 3)
     offset = mean_p - (slope * mean_i).sum(-1)
     size = image.shape[1], image.shape[0]
-    result = cv2.resize(mean(offset), size, interpolation=cv2.INTER_LINEAR)
+    result = np.asarray(cv2.resize(mean(offset), size, interpolation=cv2.INTER_LINEAR), np.float32)
     smooth_slope = mean(slope)
     for channel in range(3):  # one plane at a time keeps the memory of large photos small
         weight = cv2.resize(smooth_slope[..., channel], size, interpolation=cv2.INTER_LINEAR)
-        result += weight * (image[..., channel] / np.float32(255))
+        result += np.asarray(weight * (image[..., channel] / np.float32(255)), np.float32)
     return np.clip(result, 0, 1, dtype=np.float32)
 
 
