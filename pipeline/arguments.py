@@ -144,6 +144,10 @@ def _add_selection(command: _Parser, name: str) -> None:
         metavar="NAME,...",
         help="all objects of these classes, such as person",
     )
+    if name == "masks":
+        command.set_defaults(subject=False)
+    else:
+        selecting.add_argument("--subject", action="store_true", help="the main subject, without a click")
     selecting.add_argument(
         "--alternative",
         type=argument_types.count,

@@ -13,7 +13,7 @@ from inpaint import INPAINTERS
 from pipeline.edit import Color
 from pipeline.inputs import InputError, Task, plan
 from pipeline.job import Blur, CutOut, Effect, Erase, Outcome, Replace, check_target, one_line, process
-from pipeline.models import MAIN_SUBJECT, Models, constructor_options
+from pipeline.models import Models, constructor_options, main_subject
 from pipeline.photo import Pixels
 from pipeline.selection import Pick, check_classes
 from segment import SEGMENTERS, Click
@@ -137,15 +137,16 @@ def _said(outcome: Outcome) -> str:
 def _pick(args: argparse.Namespace) -> Pick:
     """What to select. Raises ValueError where options contradict each other."""
     given = {"--at": args.at, "--box": args.box, "--mask": args.mask, "--class": args.classes}
+    given["--subject"] = args.subject
     used = [option for option, value in given.items() if value]
     if len(used) > 1:
         raise ValueError(f"{' and '.join(used)} both say what to select: give one of them")
     if args.not_at and not args.at:
         raise ValueError("--not-at takes away from what --at selects: give --at too")
     if args.command == "erase" and not used:
-        raise ValueError("say what to erase: --at X,Y, --box X0,Y0,X1,Y1, --mask FILE or --class NAME")
-    if args.alternative > 1 and used and used != ["--at"]:
-        raise ValueError(f"--alternative chooses among the answers to --at; {used[0]} has one answer")
+        raise ValueError("say what to erase: --at X,Y, --box X0,Y0,X1,Y1, --mask FILE, --class NAME or --subject")
+    if args.alternative > 1 and used and used[0] not in ("--at", "--subject"):
+        raise ValueError(f"--alternative chooses among the answers to --at or --subject; {used[0]} has one answer")
     if used in (["--box"], ["--mask"]):
         idle = [("--segmenter", args.segmenter), ("--checkpoint", args.checkpoint)]
         idle += [("--score-threshold", args.score_threshold)]
@@ -218,7 +219,7 @@ def _models(args: argparse.Namespace, pick: Pick) -> Models:
     needed = []
     subject = not pick.clicks and not pick.classes and args.command != "masks"
     if not pick.boxes and pick.mask_file is None:
-        needed.append((SEGMENTERS, args.segmenter or (MAIN_SUBJECT if subject else "auto")))
+        needed.append((SEGMENTERS, args.segmenter or (main_subject() if subject else "auto")))
     if args.command == "erase":
         needed.append((INPAINTERS, models.inpainter))
     if args.device and not any("device" in constructor_options(*part) for part in needed):

@@ -12,7 +12,7 @@ from typing import Any
 from inpaint import INPAINTERS, Inpainter, load_inpainter
 from segment import SEGMENTERS, Segmenter, load_segmenter
 
-MAIN_SUBJECT = "otsu_watershed"  # what answers when nothing is clicked
+WITHOUT_NET = "otsu_watershed"  # what answers when nothing is clicked and no main-subject net is here
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,14 @@ class Models:
     @cached_property
     def subject(self) -> Segmenter:
         """The segmenter for the main subject, without a click."""
-        return self.clicked if self.segmenter else self._segmenter(MAIN_SUBJECT)
+        return self.clicked if self.segmenter else self._segmenter(main_subject())
+
+    @property
+    def subject_notes(self) -> list[str]:
+        """What the person should know about who chose the main subject: nothing, or one line."""
+        if self.segmenter or main_subject() != WITHOUT_NET:
+            return []
+        return ["no main-subject net is here, so its brightness alone says what the subject is: a click is surer"]
 
     @cached_property
     def filler(self) -> Inpainter:
@@ -61,6 +68,13 @@ class Models:
         known = constructor_options(registry, name)
         wanted = {"device": self.device, "offline": self.offline}
         return {option: value for option, value in wanted.items() if value is not None and option in known}
+
+
+def main_subject() -> str:
+    """The segmenter where nothing is clicked: the bundled net's, or the classical one without it. Loads nothing."""
+    from segment.prominent import bundled_subject
+
+    return "subject" if bundled_subject() else WITHOUT_NET
 
 
 def constructor_options(registry: Mapping[str, str], name: str) -> set[str]:

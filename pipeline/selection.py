@@ -69,7 +69,7 @@ def choose(image: Image, pick: Pick, models: Models) -> tuple[Selection, list[st
     if pick.alternative > len(answers):
         only = "is only 1 answer" if len(answers) == 1 else f"are only {len(answers)} answers"
         raise NoObjectError(f"there is no alternative {pick.alternative}: there {only}")
-    return answers[pick.alternative - 1], []
+    return answers[pick.alternative - 1], [] if pick.clicks else models.subject_notes
 
 
 def objects_of(image: Image, classes: Sequence[str], segmenter: Segmenter) -> list[Selection]:

@@ -142,7 +142,7 @@ def test_notes_go_to_stderr(folder, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["erase", "photo.png"], "say what to erase: --at X,Y, --box X0,Y0,X1,Y1, --mask FILE or --class NAME"),
+        (["erase", "photo.png"], "say what to erase: --at X,Y, --box X0,Y0,X1,Y1, --mask FILE, --class NAME or"),
         (["erase", "gone.png", "--at", "1,1"], "there is no file or folder gone.png"),
         (["erase", "album", "--at", "1,1"], "album is a folder: say where the results go with --out DIR"),
         (["erase", "photo.png", "--at", "1,1", "--box", "0,0,1,1"], "--at and --box both say what to select"),
