@@ -39,7 +39,14 @@ def _serve(args: argparse.Namespace) -> int:
     options: dict[str, Any] = {"checkpoint": args.checkpoint} if args.checkpoint else {}
     offline = True if args.offline else None
     models = Models(args.segmenter, args.inpainter, options, device=args.device, offline=offline)
-    studio = Studio(lambda: models.clicked, lambda: models.filler, max_pixels=args.max_megapixels * 10**6)
+    without_click = Models(device=args.device, offline=offline)  # --segmenter may be one that wants clicks
+    studio = Studio(
+        lambda: models.clicked,
+        lambda: models.filler,
+        load_subject=lambda: without_click.subject,
+        subject_notes=without_click.subject_notes,
+        max_pixels=args.max_megapixels * 10**6,
+    )
     app = build_app(studio, jobs=args.jobs)
     try:
         url = launch(

@@ -92,6 +92,7 @@ def _wire(events: Events, jobs: int) -> None:
     strokes: dict[str, Any] = quiet | {"trigger_mode": "multiple", "concurrency_limit": 1}
     page.stage.paint(events.paint, [session, page.sign], **strokes)
     page.another.click(events.another, session, **quiet)
+    page.subject.click(events.main_subject, session, js=_SAY % "Looking for the main subject", **models)
     page.clear.click(events.clear, session, **quiet)
     page.grow.release(events.grow, [session, page.grow], **quiet)
     for button in (page.undo, page.back):

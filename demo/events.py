@@ -104,6 +104,13 @@ class Events:
     def another(self, session: Session | None) -> Updates:
         return self._step(session, Session.next_answer)
 
+    def main_subject(self, session: Session | None) -> Updates:
+        updates = self._step(session, self.studio.main_subject)
+        if self.session in updates and session is not None:
+            for note in self.studio.subject_notes:
+                gr.Info(note[:1].upper() + note[1:], title="About this selection")
+        return updates
+
     def clear(self, session: Session | None) -> Updates:
         return self._step(session, Session.cleared)
 

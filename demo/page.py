@@ -30,6 +30,7 @@ class Page:
     undo: gr.Button
     clear: gr.Button
     another: gr.Button
+    subject: gr.Button
     grow: gr.Slider
     erase_feather: gr.Slider
     erase: gr.Button
@@ -92,6 +93,7 @@ def build(examples: list[Example]) -> Page:
                     undo = gr.Button("Undo", size="sm", min_width=60, elem_id="undo")
                     clear = gr.Button("Reset", size="sm", min_width=60)
                     another = gr.Button("Other guess", size="sm", min_width=100, elem_id="another")
+                subject = gr.Button("Select the main subject", size="sm", elem_id="subject")
                 # render_children: a slider that is not on the page misses the values that a new photo gives it.
                 with gr.Tabs(elem_id="effects"):
                     with gr.Tab("Erase", render_children=True):
@@ -120,6 +122,7 @@ def build(examples: list[Example]) -> Page:
     return Page(
         landing=landing, upload=upload, examples=gallery, workspace=workspace, stage=picture,
         hint=hint, tools=tools, tool=tool, sign=sign, brush=brush, undo=undo, clear=clear, another=another, grow=grow,
+        subject=subject,
         erase_feather=erase_feather, erase=erase, cut_feather=cut_feather, cut=cut, blur_sigma=blur_sigma,
         blur_feather=blur_feather, blur=blur, color=color, background=background, replace_feather=replace_feather,
         replace=replace, outcome=outcome, png=png, own=own, download=download, go_on=go_on, back=back,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -52,9 +52,14 @@ class Studio:
         load_segmenter: Callable[[], Segmenter],
         load_inpainter: Callable[[], Inpainter],
         *,
+        load_subject: Callable[[], Segmenter] | None = None,
+        subject_notes: Sequence[str] = (),
         max_pixels: int = image_io.MAX_PIXELS,
     ) -> None:
+        """load_subject: the segmenter that needs no click; None takes that for clicks. subject_notes: about it."""
         self._segmenter, self._inpainter = _Once(load_segmenter), _Once(load_inpainter)
+        self._subject = _Once(load_subject) if load_subject else self._segmenter
+        self.subject_notes = tuple(subject_notes)
         self._max_pixels = max_pixels
 
     def warm_up(self) -> None:
@@ -89,6 +94,11 @@ class Studio:
         clicks = (*session.clicks, Click(x, y, positive=not take_away))
         encoding = session.encoding.get(lambda: self._segmenter.get().encode(session.photo.rgb))
         return session.answered(clicks, self._segmenter.get().select(encoding, clicks))
+
+    def main_subject(self, session: Session) -> Session:
+        """The session with the photo's main subject selected, without a click. Raises NoObjectError without one."""
+        segmenter = self._subject.get()
+        return session.answered((), segmenter.select(segmenter.encode(session.photo.rgb), ()))
 
     def erase(self, session: Session, *, grow_px: int | None = None, feather_px: float | None = None) -> Session:
         """The session whose photo is without the selected object. None: as `pipeline.edit.erase` thinks best."""

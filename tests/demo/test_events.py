@@ -11,6 +11,7 @@ from demo import page as layout
 from demo.events import Events
 from demo.examples import Example, example_photos, thumbnail
 from demo.studio import Studio
+from segment import Click
 from tests.demo.doubles import ColorSegmenter, FlatInpainter, draw_photo
 
 
@@ -59,6 +60,23 @@ def test_a_click_sends_the_selection_and_not_the_photo_again(events, opened):
     assert updates[events.page.erase]["interactive"]
     assert updates[events.page.another]["value"] == "Guess 1 of 2"
     assert "Ball selected" in updates[events.page.hint]
+
+
+def test_the_main_subject_needs_no_click_and_says_who_chose_it(saved, said):
+    class Subject(ColorSegmenter):
+        def select(self, encoding, clicks):
+            assert not clicks
+            return super().select(encoding, [Click(200, 90)])
+
+    studio = Studio(ColorSegmenter, FlatInpainter, load_subject=Subject, subject_notes=["by its brightness alone"])
+    with gr.Blocks(analytics_enabled=False):
+        events = Events(layout.build([]), gr.State(None), studio, [])
+    session = events.open_upload(str(saved(draw_photo())))[events.session]
+    updates = events.main_subject(session)
+    assert updates[events.session].mask()[90, 200]
+    assert said == ["By its brightness alone"]
+    assert events.main_subject(None)[events.session] is None
+    assert len(said) == 2  # only that the page must be opened again
 
 
 def test_the_sliders_hold_the_value_that_they_are_given(events, opened):

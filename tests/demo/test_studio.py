@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 from demo.events import explained, rgb
 from demo.studio import Studio, VisitorError, formats, screen_profile, selected, write
 from pipeline import edit, image_io
-from segment import NoObjectError
+from segment import NoObjectError, Selection
 from tests.demo.doubles import RED, ColorSegmenter, FlatInpainter, draw_photo, like
 
 
@@ -50,6 +50,28 @@ def test_a_click_on_nothing_says_so_and_leaves_the_session(studio, session):
     with pytest.raises(NoObjectError, match="nothing but grass"):
         studio.point(session, 5, 5)
     assert len(session.clicks) == 1
+
+
+class CentreSegmenter:
+    """A test double that needs no click: the middle of the photo."""
+
+    def encode(self, image):
+        return image.shape[:2]
+
+    def select(self, encoding, clicks=()):
+        assert not clicks
+        mask = np.zeros(encoding, bool)
+        mask[encoding[0] // 4 : -encoding[0] // 4, encoding[1] // 4 : -encoding[1] // 4] = True
+        return [Selection(mask, None, 0.7)]
+
+
+def test_the_main_subject_is_selected_without_a_click_and_can_be_undone(saved):
+    studio = Studio(ColorSegmenter, FlatInpainter, load_subject=CentreSegmenter)
+    session = studio.main_subject(studio.open(saved(draw_photo())))
+    assert session.mask()[120, 160] and not session.mask()[5, 5]
+    assert session.clicks == ()
+    assert session.undone().mask() is None
+    assert studio.cut_out(session).photo.alpha[5, 5] == 0
 
 
 def test_taking_away_needs_something_to_take_away_from(studio, session):
