@@ -1,4 +1,4 @@
-"""The command `clickaway`: erase, cutout, blur, replace, masks, models, demo."""
+"""The command `clickaway`: erase, cutout, blur, replace, masks, watch, models, demo."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from pipeline.arguments import parser
+from pipeline.recipe import RecipeError, expanded
 
 OK, SOME_FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
@@ -25,7 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run_demo(argv[1:])
     arguments = parser()
-    args = arguments.parse_args(argv)
+    try:
+        args = arguments.parse_args(expanded(argv))
+    except (RecipeError, OSError) as error:
+        arguments.error(" ".join(str(error).split()))
     if args.version:
         print(f"clickaway {_version()}")
         return OK
@@ -38,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 warnings.simplefilter("ignore")
             return _COMMANDS[args.command](args)
     except KeyboardInterrupt:
-        print("clickaway: stopped; what is written so far is whole", file=sys.stderr)
+        print(
+            "clickaway: stopped; what is written so far is whole, and the same command goes on from there",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has gone, as `| head` does: the rest is not done
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

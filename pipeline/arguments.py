@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from inpaint import INPAINTERS
-from pipeline import argument_types
+from pipeline import argument_types, batch_arguments
 from segment import SEGMENTERS
 
 _MAX_MEGAPIXELS = 200
@@ -17,6 +17,7 @@ _EPILOG = """examples:
   clickaway cutout cat.jpg                            the main subject, on transparency, to cat-cutout.png
   clickaway replace cat.jpg --with beach.jpg          the main subject on another photo
   clickaway masks photo.jpg --out MASKS               all objects, as COCO JSON and PNG
+  clickaway watch INBOX --out DONE --class person     everybody, in every photo that is put into a folder
   clickaway demo                                      the same in the browser
 
 exit code: 0 all done, 1 some photos failed, 2 the arguments make no sense
@@ -66,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
     masks = _photo_command(commands, "masks", "save the masks and boxes of all objects, or of those selected")
     masks.set_defaults(quality=None)
 
+    # `pipeline.recipe.expanded` turns it into another command before this parser sees it: this is for --help.
+    commands.add_parser("watch", help="erase, or what the recipe says, in photos that are put into a folder")
+
     models = commands.add_parser(
         "models", help="list models: where their weights are, licence, size", allow_abbrev=False
     )
@@ -87,6 +91,7 @@ def _photo_command(commands: argparse._SubParsersAction[_Parser], name: str, hel
     if name == "erase":
         _add_hole(command)
     _add_models(command, name)
+    batch_arguments.add_running(command)
     _add_more(command)
     return command
 
@@ -105,6 +110,7 @@ def _add_output(command: _Parser, name: str) -> None:
             help="of JPEG, WebP, HEIC, AVIF (as the old file's)",
         )
     output.add_argument("--overwrite", action="store_true", help="replace files that are there, the photo itself too")
+    batch_arguments.add_writing(output)
 
 
 def _add_selection(command: _Parser, name: str) -> None:
@@ -144,6 +150,7 @@ def _add_selection(command: _Parser, name: str) -> None:
         metavar="NAME,...",
         help="all objects of these classes, such as person",
     )
+    batch_arguments.add_lists(selecting)
     if name == "masks":
         command.set_defaults(subject=False)
     else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
 from pathlib import Path
+
+_LONGEST = 100  # characters of a name that go into the name of its partial file: file systems take about 255 bytes
 
 
 def in_the_way(path: Path) -> str:
@@ -21,7 +24,7 @@ def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
     """
     path = path.resolve()
     # Hidden, and without the photo's extension: a listing of the folder does not take it for a photo.
-    partial = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.partial")
+    partial = path.with_name(f".{path.name[:_LONGEST]}.{secrets.token_hex(4)}.partial")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:  # said of the name that the person knows
@@ -38,6 +41,13 @@ def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
     finally:
         partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def remove_partials(path: Path) -> None:
+    """Removes what writers of that file left beside it when they were killed. None may be at work."""
+    path = path.resolve()
+    for partial in path.parent.glob(f".{glob.escape(path.name[:_LONGEST])}.{'[0-9a-f]' * 8}.partial"):
+        partial.unlink(missing_ok=True)
 
 
 def _link_new(partial: Path, path: Path) -> None:

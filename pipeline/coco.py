@@ -1,4 +1,4 @@
-"""Selections as COCO annotations, the masks run-length encoded as the COCO tools do.
+"""Selections as COCO annotations and back, the masks run-length encoded as the COCO tools do.
 
 The code of the format (column by column, starting with the background, differences to the run before last, five bits
 a character) follows its reference: cocoapi, common/maskApi.c, rleEncode and rleToString. It is written here because
@@ -7,7 +7,7 @@ pycocotools comes only with the mmdet extra.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,49 @@ class AnnotatedPhoto:
     file_name: str
     image_hw: tuple[int, int]
     annotations: tuple[dict[str, Any], ...]  # as `annotation` makes them
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One object of a COCO file. Its size is that of the photo as seen, turned by its EXIF orientation."""
+
+    image_hw: tuple[int, int]
+    runs: tuple[int, ...] = ()  # run lengths, or else:
+    polygons: tuple[tuple[float, ...], ...] = ()  # x, y, x, y, ... in pixels, 0 at the photo's upper left corner
+    label: str | None = None
+    score: float = 1.0
+
+    def mask(self) -> Mask:
+        """(H, W) bool."""
+        if self.runs:
+            pixels = np.repeat(np.arange(len(self.runs)) % 2 == 1, self.runs)
+            return pixels.reshape(self.image_hw, order="F")
+        import cv2
+
+        canvas = np.zeros(self.image_hw, np.uint8)
+        for polygon in self.polygons:
+            # A pixel's middle lies half a pixel from its corner; in 256ths, as fillPoly's shift takes them.
+            corners = np.rint((np.array(polygon).reshape(-1, 2) - 0.5) * 256).astype(np.int32)
+            cv2.fillPoly(canvas, [corners], 1, shift=8)
+        return canvas.astype(bool)
+
+
+def segment(annotation: Mapping[str, Any], image_hw: tuple[int, int], label: str | None) -> Segment:
+    """The object of one of a COCO file's annotations. Raises ValueError if it makes no sense."""
+    score = float(annotation.get("score", 1.0))
+    match annotation.get("segmentation"):
+        case {"size": [height, width], "counts": str() | list() as counts}:
+            runs = decode_runs(counts) if isinstance(counts, str) else [int(run) for run in counts]
+            if sum(runs) != height * width or min(runs, default=-1) < 0:
+                raise ValueError(f"its run lengths do not cover {width}x{height} pixels")
+            return Segment((height, width), runs=tuple(runs), label=label, score=score)
+        case [[*_], *_] as polygons:
+            if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
+                raise ValueError("a polygon needs three corners x, y or more")
+            corners = tuple(tuple(map(float, polygon)) for polygon in polygons)
+            return Segment(image_hw, polygons=corners, label=label, score=score)
+        case _:
+            raise ValueError("it has no segmentation: expected polygons or run lengths")
 
 
 def annotation(selection: Selection) -> dict[str, Any]:
@@ -80,3 +123,21 @@ def encode_runs(runs: Sequence[int]) -> str:
             more = rest != (-1 if bits & 16 else 0)
             text.append(chr(48 + (bits | 32 if more else bits)))
     return "".join(text)
+
+
+def decode_runs(text: str) -> list[int]:
+    """The run lengths of COCO's text. Raises ValueError if it is none."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"{character!r} is no part of COCO's run lengths")
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            runs.append(value + runs[-2] if len(runs) > 2 else value)
+            value = shift = 0
+    return runs

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import traceback
-from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from inpaint import INPAINTERS
+from pipeline import picks
 from pipeline.edit import Color
 from pipeline.inputs import InputError, Task, plan
-from pipeline.job import Blur, CutOut, Effect, Erase, Outcome, Replace, check_target, one_line, process
+from pipeline.job import Blur, CutOut, Effect, Erase, Job, Masks, Outcome, Replace, check_target
+from pipeline.many import check_running, run_all
 from pipeline.models import Models, constructor_options, main_subject
 from pipeline.photo import Pixels
-from pipeline.selection import Pick, check_classes
+from pipeline.selection import Pick
+from pipeline.sheet import PREVIEW_PX
 from segment import SEGMENTERS, Click
-from weights import WeightsError
-
-ALL_DONE, SOME_FAILED = 0, 1
 
 _SUFFIX = {"erase": "-erased", "cutout": "-cutout", "blur": "-blurred", "replace": "-replaced"}
 _MASKS_FILE = "annotations.json"
+_LISTS = ("points", "boxes", "masks", "coco")  # options that say of each photo what to select
 
 
 def run_effect(args: argparse.Namespace) -> int:
@@ -31,107 +30,47 @@ def run_effect(args: argparse.Namespace) -> int:
     Raises ValueError, OSError, WeightsError or ImportError, before any photo is done, if nothing can be done at all.
     """
     pick = _pick(args)
-    tasks = _tasks(args)
+    check_running(args)
+    _planned(args)
     effect = _effect(args)
-    if args.output is not None:
+    if args.output is not None and not args.dry_run:
         check_target(args.output, effect, overwrite=args.overwrite)
-    models = _models(args, pick)
-
-    def do(task: Task) -> Outcome:
-        return process(
-            task.source,
-            task.target,
-            pick,
-            effect,
-            models,
-            quality=args.quality,
-            overwrite=args.overwrite,
-            max_pixels=_max_pixels(args),
-        )
-
-    return _run(tasks, do, args)
+    return _run(args, pick, effect)[1]
 
 
 def run_masks(args: argparse.Namespace) -> int:
     """Saves masks and boxes of every photo. Returns the exit code; raises as `run_effect` does."""
     from pipeline.atomic import in_the_way, write_bytes
-    from pipeline.coco import AnnotatedPhoto, document
-    from pipeline.mask_job import save_masks
+    from pipeline.coco import document
+    from pipeline.journal import JOURNAL_FILE
 
     pick = _pick(args)
-    out = args.out
-    if out is None:
+    check_running(args)
+    args.output = None
+    if args.out is None:
         if len(args.inputs) > 1 or args.inputs[0].is_dir():
             raise InputError("say where the masks go with --out DIR")
-        out = args.inputs[0].with_name(f"{args.inputs[0].stem}-masks")
-    _check_folder(out)
-    tasks = plan(args.inputs, out=out)
-    if (out / _MASKS_FILE).exists() and not args.overwrite:
-        raise FileExistsError(in_the_way(out / _MASKS_FILE))
-    models = _models(args, pick)
-    annotated: list[AnnotatedPhoto] = []
-
-    def do(task: Task) -> Outcome:
-        below = task.target.relative_to(out)
-        outcome, photo = save_masks(
-            task.source,
-            task.target.with_suffix(""),
-            pick,
-            models,
-            file_name=below.with_name(task.source.name).as_posix(),
-            overwrite=args.overwrite,
-            max_pixels=_max_pixels(args),
-        )
-        annotated.append(photo)
-        return outcome
-
-    code = _run(tasks, do, args)
+        args.out = args.inputs[0].with_name(f"{args.inputs[0].stem}-masks")
+    file = args.out / _MASKS_FILE
+    _planned(args)
+    if file.exists() and not args.overwrite and not args.dry_run and not (args.out / JOURNAL_FILE).exists():
+        raise FileExistsError(in_the_way(file))
+    outcomes, code = _run(args, pick, Masks())
+    annotated = [outcome.annotated for outcome in outcomes if outcome.annotated]
     if annotated:
-        text = json.dumps(document(annotated))
-        write_bytes(out / _MASKS_FILE, text.encode(), overwrite=args.overwrite)
+        write_bytes(file, json.dumps(document(annotated)).encode(), overwrite=True)
     return code
 
 
-def _run(tasks: Sequence[Task], do: Callable[[Task], Outcome], args: argparse.Namespace) -> int:
-    """Does all tasks, says what became of each, and goes on after a failure."""
-    from tqdm import tqdm
-
-    failed = 0
-    many = len(tasks) > 1
-    # No bar where nobody looks at it: in a log it would be a line for each photo.
-    with tqdm(tasks, unit="photo", disable=None if many and not args.quiet else True) as bar:
-        for task in bar:
-            try:
-                outcome = do(task)
-            except WeightsError:  # no model, so no other photo would fare better
-                raise
-            except Exception as error:
-                failed += 1
-                if args.debug:
-                    bar.write(traceback.format_exc(), file=sys.stderr)
-                bar.write(f"clickaway {args.command}: {_about(task, error)}", file=sys.stderr)
-                continue
-            for note in outcome.notes:
-                bar.write(f"{task.source}: note: {note}", file=sys.stderr)
-            if not args.quiet:
-                bar.write(_said(outcome), file=sys.stdout)
-    if many and not args.quiet:
-        print(f"{len(tasks) - failed} done, {failed} failed")
-    return SOME_FAILED if failed else ALL_DONE
-
-
-def _about(task: Task, error: Exception) -> str:
-    """The error in one line that names the photo."""
-    text = one_line(error)
-    named = str(task.source) in text or str(task.target) in text
-    return text if named else f"{task.source}: {text}"
-
-
-def _said(outcome: Outcome) -> str:
-    what = outcome.label or "selection"
-    score = f" {outcome.score:.2f}" if outcome.score is not None and outcome.label else ""
-    share = f", {outcome.share:.1%} of the photo" if outcome.share is not None else ""
-    return f"{outcome.target}: {what}{score}{share}, {outcome.seconds:.1f} s"
+def _run(args: argparse.Namespace, pick: Pick, effect: Effect | Masks) -> tuple[list[Outcome], int]:
+    if args.points is not None:
+        example = Pick(clicks=(Click(0, 0),))
+    elif args.boxes or args.masks or args.coco:
+        example = Pick(boxes=((0, 0, 1, 1),))
+    else:
+        example = pick
+    job = Job(effect, _models(args, example), args.quality, _max_pixels(args), PREVIEW_PX if args.dry_run else None)
+    return run_all(lambda: _tasks(args, pick), job, example, args)
 
 
 def _pick(args: argparse.Namespace) -> Pick:
@@ -145,9 +84,9 @@ def _pick(args: argparse.Namespace) -> Pick:
         raise ValueError("--not-at takes away from what --at selects: give --at too")
     if args.command == "erase" and not used:
         raise ValueError("say what to erase: --at X,Y, --box X0,Y0,X1,Y1, --mask FILE, --class NAME or --subject")
-    if args.alternative > 1 and used and used[0] not in ("--at", "--subject"):
+    if args.alternative > 1 and used and used[0] not in ("--at", "--points", "--subject"):
         raise ValueError(f"--alternative chooses among the answers to --at or --subject; {used[0]} has one answer")
-    if used in (["--box"], ["--mask"]):
+    if used in (["--box"], ["--mask"], ["--boxes"], ["--masks"], ["--coco"]):
         idle = [("--segmenter", args.segmenter), ("--checkpoint", args.checkpoint)]
         idle += [("--score-threshold", args.score_threshold)]
         for option, value in idle:
@@ -156,11 +95,38 @@ def _pick(args: argparse.Namespace) -> Pick:
     if args.mask is not None and not args.mask.is_file():
         raise ValueError(f"there is no mask file {args.mask}")
     clicks = [Click(x, y) for x, y in args.at] + [Click(x, y, positive=False) for x, y in args.not_at]
-    return Pick(tuple(clicks), tuple(args.box), args.mask, tuple(args.classes), args.alternative)
+    if used and used[0].removeprefix("--") in _LISTS:
+        return Pick()  # `_picked` says it of each photo
+    return Pick(
+        clicks=tuple(clicks),
+        boxes=tuple(args.box),
+        mask_file=args.mask,
+        classes=tuple(args.classes),
+        everything=args.everything,
+        alternative=args.alternative,
+    )
 
 
-def _tasks(args: argparse.Namespace) -> list[Task]:
-    """The photos and their outputs. Raises InputError where options contradict each other."""
+def _tasks(args: argparse.Namespace, pick: Pick) -> list[Task]:
+    """The photos, what to select on them and their outputs. Raises InputError where options contradict each other."""
+    return [replace(task, overwrite=args.overwrite) for task in _picked(_planned(args), args, pick)]
+
+
+def _picked(tasks: list[Task], args: argparse.Namespace, pick: Pick) -> list[Task]:
+    if not tasks:  # nothing has been put into a watched folder yet
+        return []
+    if args.points is not None:
+        return picks.with_points(tasks, args.points, alternative=args.alternative, may_be_missing=args.watch)
+    if args.boxes is not None:
+        return picks.with_boxes(tasks, args.boxes, may_be_missing=args.watch)
+    if args.masks is not None:
+        return picks.with_masks(tasks, args.masks, may_be_missing=args.watch)
+    if args.coco is not None:
+        return picks.with_coco(tasks, args.coco, classes=args.classes, may_be_missing=args.watch)
+    return [replace(task, pick=pick) for task in tasks]
+
+
+def _planned(args: argparse.Namespace) -> list[Task]:
     if args.output is not None:
         if args.out is not None:
             raise InputError("-o names one file and --out a folder: give one of them")
@@ -168,11 +134,15 @@ def _tasks(args: argparse.Namespace) -> list[Task]:
             raise InputError("-o names one file: for several photos give a folder with --out DIR")
         if args.output.is_dir():
             raise InputError(f"{args.output} is a folder: give it with --out")
-        return [Task(task.source, args.output) for task in plan(args.inputs)]
+        return [replace(task, target=args.output) for task in plan(args.inputs)]
     if args.out is not None:
         _check_folder(args.out)
+    if args.command == "masks":  # a photo's masks are named after it, and a.jpg's must not be named as a.png's
+        tasks = plan(args.inputs, out=args.out, extension=".png", may_be_empty=args.watch)
+        return [replace(task, target=task.target.with_suffix("")) for task in tasks]
     extension = ".png" if args.command == "cutout" else None
-    return plan(args.inputs, out=args.out, suffix=_SUFFIX[args.command], extension=extension)
+    suffix = _SUFFIX[args.command]
+    return plan(args.inputs, out=args.out, suffix=suffix, extension=extension, may_be_empty=args.watch)
 
 
 def _check_folder(out: Path) -> None:
@@ -207,7 +177,7 @@ def _background(text: str, max_pixels: int) -> Pixels | Color:
 
 
 def _models(args: argparse.Namespace, pick: Pick) -> Models:
-    """The models, those that this run needs loaded: what cannot be loaded is known before the first photo."""
+    """The models, not loaded yet. Raises ValueError for names and options that no model has."""
     options = {"checkpoint": args.checkpoint, "score_threshold": args.score_threshold}
     models = Models(
         segmenter=args.segmenter,
@@ -217,18 +187,14 @@ def _models(args: argparse.Namespace, pick: Pick) -> Models:
         offline=True if args.offline else None,
     )
     needed = []
-    subject = not pick.clicks and not pick.classes and args.command != "masks"
-    if not pick.boxes and pick.mask_file is None:
+    subject = not pick.clicks and not pick.classes and not pick.everything and args.command != "masks"
+    if not pick.needs_no_model:
         needed.append((SEGMENTERS, args.segmenter or (main_subject() if subject else "auto")))
     if args.command == "erase":
         needed.append((INPAINTERS, models.inpainter))
     if args.device and not any("device" in constructor_options(*part) for part in needed):
         names = " and ".join(name for _, name in needed) or "what is used here"
         raise ValueError(f"--device {args.device} would have no effect: {names} has no net to run on it")
-    if any(registry is SEGMENTERS for registry, _ in needed):
-        check_classes(pick.classes, models.subject if subject else models.clicked)
-    if args.command == "erase":
-        _ = models.filler
     return models
 
 

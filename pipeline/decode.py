@@ -63,6 +63,12 @@ def decode(data: bytes, *, max_pixels: int) -> Photo:
         raise PhotoError(f"it is damaged or cut short ({_reason(error)})") from error
 
 
+def size(data: bytes) -> tuple[int, int]:
+    """Width and height in the header of a photo file, of which these are the first bytes. Raises PhotoError."""
+    width, height = _open(data).size
+    return width, height
+
+
 def _open(data: bytes) -> ImageFile.ImageFile:
     """The file's header, read by the plugin that knows it. Nothing is decoded yet.
 

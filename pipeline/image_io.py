@@ -9,6 +9,7 @@ from pipeline.formats import BY_EXTENSION, MAIN_EXTENSIONS
 from pipeline.photo import Photo, PhotoError
 
 MAX_PIXELS = 200_000_000  # the largest phone sensors; more than that decompressed is more likely an attack
+_HEADER_BYTES = 2**18  # enough for the header behind the longest EXIF and ICC blocks that cameras write
 
 
 def load(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -28,6 +29,18 @@ def load(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
         return decode(path.read_bytes(), max_pixels=max_pixels)
     except PhotoError as error:
         raise PhotoError(f"{path} cannot be read: {error}") from error
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of the file's picture, before any turn, from its header. Raises PhotoError, OSError."""
+    from pipeline.decode import size
+
+    with path.open("rb") as file:
+        data = file.read(_HEADER_BYTES)
+        try:
+            return size(data)
+        except PhotoError:  # a TIFF has its header where it likes
+            return size(data + file.read())
 
 
 def save(photo: Photo, path: str | Path, *, quality: int | None = None, overwrite: bool = False) -> tuple[str, ...]:

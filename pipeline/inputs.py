@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.formats import BY_EXTENSION
+from pipeline.selection import Pick
+
+SHEET_FILE = "clickaway-preview.png"  # what a dry run writes
 
 
 class InputError(ValueError):
@@ -22,19 +25,28 @@ class Task:
 
     source: Path
     target: Path
+    name: str = ""  # the photo below the folder that was named, with slashes: what files that list photos call it
+    pick: Pick = field(default_factory=Pick)
+    overwrite: bool = False
+    skip: str = ""  # why it is left out; empty: it is to be done
 
 
 def plan(
-    inputs: Sequence[Path], *, out: Path | None = None, suffix: str = "", extension: str | None = None
+    inputs: Sequence[Path],
+    *,
+    out: Path | None = None,
+    suffix: str = "",
+    extension: str | None = None,
+    may_be_empty: bool = False,
 ) -> list[Task]:
     """The photos in these files and folders, in order, and where each one's result goes.
 
     out: a folder; the tree below a folder of inputs is kept in it (below the folder's own name if several inputs are
     given). None puts each result beside its photo, with suffix in its name; then inputs must be files.
     suffix: "-erased"; used only where out is None. extension: ".png" for results that are all of one format; None
-    keeps each photo's own.
+    keeps each photo's own. may_be_empty: a folder without photos is no mistake.
     A photo named twice is done once. Raises InputError if an input is not there, a folder holds no photo, or a folder
-    is given without out.
+    is given without out; OSError if a folder cannot be listed.
     """
     tasks: list[Task] = []
     seen: set[Path] = set()
@@ -44,47 +56,69 @@ def plan(
             if out is None:
                 raise InputError(f"{source} is a folder: say where the results go with --out DIR")
             found = [(path, path.relative_to(source)) for path in _photos_below(source, leave_out=out)]
-            if not found:
+            if not found and not may_be_empty:
                 raise InputError(f"there is no photo in the folder {source}: expected {', '.join(BY_EXTENSION)} files")
-            places = [(path, out / roots[source] / below) for path, below in found]
+            places = [(path, out / roots[source] / below, roots[source] / below) for path, below in found]
         elif source.exists():
             named = source.with_name(f"{source.stem}{suffix}{source.suffix}")
-            places = [(source, named if out is None else out / source.name)]
+            places = [(source, named if out is None else out / source.name, Path(source.name))]
         else:
             raise InputError(f"there is no file or folder {source}")
-        for path, target in places:
+        for path, target, name in places:
             resolved = path.resolve()
             if resolved not in seen:
                 seen.add(resolved)
-                tasks.append(Task(path, target.with_suffix(extension or target.suffix)))
+                tasks.append(Task(path, target.with_suffix(extension or target.suffix), name.as_posix()))
     return _without_shared_targets(tasks)
 
 
 def _photos_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:
     """The photos in a folder and below, by name. Hidden ones and links to folders (they may be loops) are passed by."""
     results = leave_out.resolve()
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_raise):
         inside = Path(parent)
         # Results of an earlier run are no photos to do, unless the results go into the folder of photos itself.
         folders[:] = sorted(name for name in folders if name[0] != "." and (inside / name).resolve() != results)
         for name in sorted(names):
-            if name[0] != "." and Path(name).suffix.lower() in BY_EXTENSION:
+            if name[0] != "." and name != SHEET_FILE and Path(name).suffix.lower() in BY_EXTENSION:
                 yield inside / name
 
 
-def _root_names(inputs: Sequence[Path]) -> dict[Path, str]:
+def _raise(error: OSError) -> None:
+    """What os.walk does not do by itself: photos that it cannot list would be left out in silence."""
+    raise error
+
+
+def _root_names(inputs: Sequence[Path]) -> dict[Path, Path]:
     """Folder -> the name below which its photos go: none for a single one, else its own, with a number if need be."""
     folders = list(dict.fromkeys(path for path in inputs if path.is_dir()))
     if len(inputs) == 1:
-        return dict.fromkeys(folders, "")
-    names: dict[Path, str] = {}
+        return dict.fromkeys(folders, Path())
+    names: dict[Path, Path] = {}
     for folder in folders:
         name, number = folder.resolve().name or "root", 1
-        while _key(Path(name)) in {_key(Path(other)) for other in names.values()}:
+        while _key(Path(name)) in {_key(other) for other in names.values()}:
             number += 1
             name = f"{folder.resolve().name}-{number}"
-        names[folder] = name
+        names[folder] = Path(name)
     return names
+
+
+def with_kept_targets(tasks: Sequence[Task], earlier: Mapping[Path, Path]) -> list[Task]:
+    """The tasks, those done earlier with the target that they had then; no two share one.
+
+    earlier: absolute source -> target. A photo that comes into a folder later must not change another's result's name.
+    """
+    kept = {}
+    for task in tasks:
+        target = earlier.get(task.source.absolute())
+        if target is not None and (target.parent, target.suffix) == (task.target.parent, task.target.suffix):
+            kept[task.source] = target
+    first = [replace(task, target=kept[task.source]) for task in tasks if task.source in kept]
+    others = [task for task in tasks if task.source not in kept]
+    taken = {_key(task.target) for task in first}
+    named = {task.source: task for task in (*first, *_numbered(others, taken))}
+    return [named[task.source] for task in tasks]
 
 
 def _without_shared_targets(tasks: list[Task]) -> list[Task]:
@@ -97,9 +131,14 @@ def _without_shared_targets(tasks: list[Task]) -> list[Task]:
     renamed = [
         replace(task, target=_with_source_type(task)) if counts[_key(task.target)] > 1 else task for task in tasks
     ]
-    taken: set[str] = set()
+    return _numbered(renamed, set())
+
+
+def _numbered(tasks: Sequence[Task], taken: set[str]) -> list[Task]:
+    """The tasks, those whose target is taken with a number in its name. taken: keys; not written to."""
+    taken = set(taken)
     unique = []
-    for task in renamed:
+    for task in tasks:
         target, number = task.target, 1
         while _key(target) in taken:
             number += 1

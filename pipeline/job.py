@@ -1,9 +1,13 @@
-"""One photo file in, one photo file out. The command line and the batch runner both go through here."""
+"""One photo file in, one photo file out, in three steps: read, edit, save. Every runner goes through here.
+
+The steps are apart so that a runner can read the next photo and save the last one while a model is at work.
+"""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+import traceback
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +16,13 @@ from numpy.typing import NDArray
 from inpaint import Inpainter
 from pipeline import edit, image_io
 from pipeline.atomic import in_the_way
+from pipeline.coco import AnnotatedPhoto
+from pipeline.inputs import Task
 from pipeline.models import Models
 from pipeline.photo import Alpha, Photo, PhotoError, Pixels, to_depth, to_uint8
-from pipeline.selection import Pick, choose
-from segment.base import Mask, NoObjectError
+from pipeline.selection import Pick, check_classes, choose
+from segment.base import Mask, NoObjectError, Selection
+from weights import WeightsError
 
 
 @dataclass(frozen=True)
@@ -54,18 +61,54 @@ Effect = Erase | CutOut | Blur | Replace
 
 
 @dataclass(frozen=True)
+class Masks:
+    """Save the objects' masks, one by one; no edited photo."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What is done to every photo of a run. It travels to other processes: loaded models stay behind."""
+
+    effect: Effect | Masks
+    models: Models
+    quality: int | None = None
+    max_pixels: int = image_io.MAX_PIXELS
+    preview_px: int | None = None  # save nothing: show what is selected on a small picture of this longer side
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """A photo between editing and saving."""
+
+    photo: Photo  # as it will be saved
+    found: tuple[Selection, ...]
+    notes: tuple[str, ...] = ()
+    preview: NDArray[np.uint8] | None = None  # (h, w, 3), the selection marked
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of one photo."""
 
     source: Path
     target: Path
-    seconds: float
-    error: str | None = None  # one line; None: it is done
+    seconds: float = 0.0  # reading, editing and saving
+    error: str | None = None  # one line; None: it is done, or skipped
+    skipped: str | None = None  # why
     area_px: int | None = None  # of the selection, before growing
     share: float | None = None  # of the photo, 0..1
     label: str | None = None
     score: float | None = None
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()  # what was written
+    annotated: AnnotatedPhoto | None = None  # of the objects whose masks were saved
+    preview: NDArray[np.uint8] | None = field(default=None, compare=False)
+    trace: str | None = field(default=None, compare=False)  # of the error, for whoever looks for its cause
+
+    @property
+    def status(self) -> str:
+        """ "done", "failed" or "skipped"."""
+        return "failed" if self.error else "skipped" if self.skipped else "done"
 
 
 def process(
@@ -85,26 +128,105 @@ def process(
     where the pick does not fit the photo, FileExistsError where the target is there and overwrite is False, OSError.
     """
     start = time.perf_counter()
-    check_target(target, effect, overwrite=overwrite)
-    photo = image_io.load(source, max_pixels=max_pixels)
-    selection, notes = choose(photo.rgb, pick, models)
+    task = Task(source, target, pick=pick, overwrite=overwrite)
+    job = Job(effect, models, quality, max_pixels)
+    outcome = save(edit_photo(read(task, job), task, job), task, job)
+    return replace(outcome, seconds=time.perf_counter() - start)
+
+
+def attempt(task: Task, job: Job) -> Outcome:
+    """As `process`, but a failure is an outcome too. Raises WeightsError: without a model no photo can be done."""
+    start = time.perf_counter()
+    try:
+        outcome = save(edit_photo(read(task, job), task, job), task, job)
+    except WeightsError:
+        raise
+    except Exception as error:
+        outcome = failure(task, error)
+    return replace(outcome, seconds=time.perf_counter() - start)
+
+
+def read(task: Task, job: Job) -> Photo:
+    """The first step: the photo, if its result can be saved at all. Raises PhotoError, FileExistsError, OSError."""
+    if not isinstance(job.effect, Masks) and job.preview_px is None:
+        check_target(task.target, job.effect, overwrite=task.overwrite)
+    return image_io.load(task.source, max_pixels=job.max_pixels)
+
+
+def edit_photo(photo: Photo, task: Task, job: Job) -> Edited:
+    """The second step: selects and edits. Raises NoObjectError, ValueError, PhotoError, WeightsError."""
+    effect, pick = job.effect, task.pick
+    if isinstance(effect, Masks):
+        from pipeline.mask_job import objects_to_save
+
+        found, more = objects_to_save(photo.rgb, pick, job.models)
+        return Edited(photo, found, (*photo.notes, *more), _preview(photo, found, job))
+    selection, chosen_notes = choose(photo.rgb, pick, job.models)
+    notes = (*photo.notes, *chosen_notes)
+    if job.preview_px is not None:
+        return Edited(photo, (selection,), notes, _preview(photo, (selection,), job))
     if isinstance(effect, Erase) and effect.grow_px is None and pick.boxes:
-        effect = Erase(0, effect.feather_px, effect.mask_shape)  # who draws a box means that box
-    inpainter = models.filler if isinstance(effect, Erase) else None
-    edited = apply(photo, selection.mask, effect, inpainter=inpainter)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    saved_notes = image_io.save(edited, target, quality=quality, overwrite=overwrite)
-    area_px = int(np.count_nonzero(selection.mask))
+        effect = replace(effect, grow_px=0)  # who draws a box means that box
+    inpainter = job.models.filler if isinstance(effect, Erase) else None
+    return Edited(apply(photo, selection.mask, effect, inpainter=inpainter), (selection,), notes)
+
+
+def save(edited: Edited, task: Task, job: Job) -> Outcome:
+    """The last step: writes the result, and says what was done. Raises PhotoError, FileExistsError, OSError."""
+    files: tuple[Path, ...] = ()
+    notes = edited.notes
+    annotated = None
+    if job.preview_px is None:
+        task.target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(job.effect, Masks):
+            from pipeline.mask_job import save_masks
+
+            files, annotated = save_masks(edited.found, task)
+        else:
+            files = (task.target,)
+            notes += image_io.save(edited.photo, task.target, quality=job.quality, overwrite=task.overwrite)
+    covered = np.logical_or.reduce([one.mask for one in edited.found])
+    area_px = int(np.count_nonzero(covered))
     return Outcome(
-        source,
-        target,
-        time.perf_counter() - start,
+        task.source,
+        task.target,
         area_px=area_px,
-        share=area_px / selection.mask.size,
-        label=selection.label,
-        score=float(selection.score),
-        notes=(*photo.notes, *notes, *saved_notes),
+        share=area_px / covered.size,
+        label=edited.found[0].label if len(edited.found) == 1 else f"{len(edited.found)} objects",
+        score=min(float(one.score) for one in edited.found),
+        notes=notes,
+        files=files,
+        annotated=annotated,
+        preview=edited.preview,
     )
+
+
+def failure(task: Task, error: Exception) -> Outcome:
+    """The outcome of a photo that could not be done: one line that names it."""
+    text = one_line(error)
+    named = str(task.source) in text or str(task.target) in text
+    trace = "".join(traceback.format_exception(error))
+    return Outcome(task.source, task.target, error=text if named else f"{task.source}: {text}", trace=trace)
+
+
+def load_models(job: Job, pick: Pick) -> None:
+    """Loads the models that such photos need and checks the classes: what is amiss is known before the first photo.
+
+    Raises WeightsError, ImportError, ValueError.
+    """
+    if not pick.needs_no_model:
+        by_click = bool(pick.clicks or pick.classes or pick.everything) or isinstance(job.effect, Masks)
+        check_classes(pick.classes, job.models.clicked if by_click else job.models.subject)
+    if isinstance(job.effect, Erase) and job.preview_px is None:
+        _ = job.models.filler
+
+
+def _preview(photo: Photo, found: tuple[Selection, ...], job: Job) -> NDArray[np.uint8] | None:
+    if job.preview_px is None:
+        return None
+    from pipeline.sheet import marked
+
+    return marked(photo.rgb, [one.mask for one in found], longer_px=job.preview_px)
 
 
 def check_target(target: Path, effect: Effect, *, overwrite: bool) -> None:
@@ -185,6 +307,4 @@ def one_line(error: BaseException) -> str:
 
 def is_expected(error: BaseException) -> bool:
     """Whether the error is one that a person can do something about."""
-    from weights import WeightsError
-
     return isinstance(error, ValueError | NoObjectError | WeightsError | OSError | ImportError | MemoryError)

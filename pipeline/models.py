@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -31,6 +31,10 @@ class Models:
     segmenter_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
     offline: bool | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The names alone: another process loads its own models."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @cached_property
     def clicked(self) -> Segmenter:

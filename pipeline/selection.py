@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.coco import Segment
 from pipeline.models import Models
 from segment.base import Click, Image, InstanceSegmenter, NoObjectError, Segmenter, Selection
 
@@ -17,12 +18,14 @@ Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, x1 and y1 exclusive
 
 @dataclass(frozen=True)
 class Pick:
-    """What to select on a photo: one of clicks, boxes, a mask file, classes; with none of them the main subject."""
+    """What to select on a photo: one of these ways; with none of them the main subject."""
 
     clicks: tuple[Click, ...] = ()
     boxes: tuple[Box, ...] = ()
     mask_file: Path | None = None
+    segments: tuple[Segment, ...] = ()  # objects as a COCO file describes them
     classes: tuple[str, ...] = ()
+    everything: bool = False  # all objects, of those classes or of any
     alternative: int = 1  # the N-th answer of the segmenter to clicks, or to none
 
     def __post_init__(self) -> None:
@@ -32,7 +35,8 @@ class Pick:
                 ("clicks", self.clicks),
                 ("boxes", self.boxes),
                 ("a mask file", self.mask_file),
-                ("classes", self.classes),
+                ("segments", self.segments),
+                ("classes", self.classes or self.everything),
             )
             if value
         ]
@@ -42,6 +46,11 @@ class Pick:
             raise ValueError(f"alternative must be 1 or more (1 is the best answer), got {self.alternative}")
         if self.alternative > 1 and given and not self.clicks:
             raise ValueError(f"{given[0]} have one answer, so there is no alternative {self.alternative}")
+
+    @property
+    def needs_no_model(self) -> bool:
+        """Whether it says exactly which pixels are meant."""
+        return bool(self.boxes or self.segments or self.mask_file is not None)
 
 
 def choose(image: Image, pick: Pick, models: Models) -> tuple[Selection, list[str]]:
@@ -62,7 +71,9 @@ def choose(image: Image, pick: Pick, models: Models) -> tuple[Selection, list[st
 
         masks = [box_mask(box, (height, width)) for box in pick.boxes]
         return Selection(np.logical_or.reduce(masks), None, 1.0), []
-    if pick.classes:
+    if pick.segments:
+        return _of_coco(pick.segments, (height, width)), []
+    if pick.classes or pick.everything:
         return _joined(objects_of(image, pick.classes, models.clicked)), []
     segmenter = models.clicked if pick.clicks else models.subject
     answers = segmenter.select(segmenter.encode(image), pick.clicks)
@@ -100,6 +111,14 @@ def check_classes(classes: Sequence[str], segmenter: Segmenter) -> None:
             close = difflib.get_close_matches(name, known, n=3)
             hint = f"did you mean {' or '.join(close)}?" if close else f"it knows {', '.join(known)}"
             raise ValueError(f"the segmenter knows no class {name!r}: {hint}")
+
+
+def _of_coco(segments: Sequence[Segment], image_hw: tuple[int, int]) -> Selection:
+    for one in segments:
+        if one.image_hw != image_hw:
+            (height, width), (photo_h, photo_w) = one.image_hw, image_hw
+            raise ValueError(f"its COCO annotation is for {width}x{height} pixels but it has {photo_w}x{photo_h}")
+    return _joined([Selection(one.mask(), one.label, one.score) for one in segments])
 
 
 def _joined(found: list[Selection]) -> Selection:

@@ -1,0 +1,119 @@
+"""Many photos: what is still to do, done by a runner, noted in a journal; each photo once, however often it is started.
+
+The order of things keeps a kill at any moment harmless. A photo is noted as started before its result can appear, so
+a file that is there for a started photo is this batch's own and is written again; one that is there for any other is
+somebody's, and is left alone. Results appear whole (pipeline.atomic), and are noted as done after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.atomic import in_the_way, remove_partials
+from pipeline.inputs import Task
+from pipeline.job import Job, Masks, Outcome, attempt, failure, load_models
+from pipeline.journal import Journal
+from pipeline.report import Reporter
+from pipeline.selection import Pick
+
+
+class Runner(Protocol):
+    """Does photos, one after another or many at once, here or elsewhere."""
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """The outcome of each task, in any order. Tasks are taken when there is room for them, not before."""
+        ...
+
+
+class Here:
+    """The runner for a few photos: in this process, one after another."""
+
+    def __init__(self, job: Job, example: Pick):
+        """Loads the models. Raises as `pipeline.job.load_models` does."""
+        load_models(job, example)
+        self._job = job
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """The outcome of each task, in order."""
+        for task in tasks:
+            yield attempt(task, self._job)
+
+
+def run(
+    tasks: Sequence[Task],
+    job: Job,
+    start_runner: Callable[[int], AbstractContextManager[Runner]],
+    journal: Journal,
+    reporter: Reporter,
+    *,
+    afresh: bool = False,
+    skip_existing: bool = False,
+) -> tuple[list[Outcome], int]:
+    """Does what is still to do of these tasks. Returns the outcomes of all, in order, and how many were done earlier.
+
+    start_runner: makes the runner for so many tasks; not called if there are none to do.
+    afresh: does again what a finished run has done. skip_existing: leaves photos out whose target is there.
+    Raises JournalError, and whatever the runner's start raises; single photos that fail do not.
+    """
+    journal.begin(tasks, afresh=afresh)
+    outcomes: dict[Path, Outcome] = {}
+    to_do = []
+    for task in tasks:
+        known = journal.done(task, job)
+        if known is not None:
+            outcomes[task.target] = known
+        else:
+            to_do.append(task)
+    earlier = len(outcomes)
+    reporter.earlier(earlier)
+
+    def record(outcome: Outcome) -> None:
+        outcomes[outcome.target] = outcome
+        reporter.tell(outcome)
+
+    ready = []
+    for task in to_do:
+        checked = _checked(task, job, journal, skip_existing=skip_existing)
+        if isinstance(checked, Outcome):
+            record(checked)
+        else:
+            ready.append(checked)
+
+    def started() -> Iterator[Task]:
+        for task in ready:
+            journal.start(task, job)
+            yield task
+
+    if ready:
+        with start_runner(len(ready)) as runner:
+            for outcome in runner.run(started()):
+                journal.finish(outcome)
+                record(outcome)
+    journal.end()
+    return [outcomes[task.target] for task in tasks], earlier
+
+
+def _checked(task: Task, job: Job, journal: Journal, *, skip_existing: bool) -> Task | Outcome:
+    """The task as it is to be done, or what has become of it without any work."""
+    if task.skip:
+        return Outcome(task.source, task.target, skipped=task.skip)
+    if journal.is_started(task):  # a run was killed in the middle of it
+        remove_partials(task.target)
+        return replace(task, overwrite=True)
+    # A mask's name is known only when its object is: whoever writes it looks then.
+    if not isinstance(job.effect, Masks) and job.preview_px is None and task.target.exists():
+        if skip_existing:
+            return Outcome(task.source, task.target, skipped="its result exists")
+        if not task.overwrite:
+            return failure(task, FileExistsError(in_the_way(task.target)))
+    return task

@@ -1,0 +1,193 @@
+"""The state of each photo of a batch, in a SQLite file beside the results: what a run that was killed goes on from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.coco import AnnotatedPhoto
+from pipeline.inputs import Task
+from pipeline.job import Job, Outcome
+
+JOURNAL_FILE = ".clickaway-journal.sqlite"
+_VERSION = 1  # of the tables
+_TABLES = """
+CREATE TABLE photo (
+    target TEXT PRIMARY KEY,     -- below the folder of results
+    source TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,   -- of the file and of what is done to it
+    state TEXT NOT NULL,         -- started, done or failed
+    outcome TEXT                 -- JSON
+);
+CREATE TABLE run (finished INTEGER NOT NULL);
+INSERT INTO run VALUES (1);
+"""
+
+
+class JournalError(OSError):
+    """The journal cannot be used. The message says why and what to do."""
+
+
+class Journal:
+    """Which photos are started, done and failed. One process at a time has it: a second one is refused."""
+
+    def __init__(self, out: Path | None):
+        """out: the folder of results, made if need be; None keeps the journal in memory, for this run alone.
+
+        Raises JournalError where another run has it or it is no journal, OSError where the folder cannot be written.
+        """
+        self._out = out
+        self._file = ":memory:"
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            path = out / JOURNAL_FILE
+            path.touch()  # SQLite would not say why it cannot
+            self._file = str(path)
+        with self._plain_errors():
+            self._database = sqlite3.connect(self._file, timeout=0, isolation_level=None)
+            self._database.execute("PRAGMA locking_mode = EXCLUSIVE")  # held until this process ends, however it does
+            self._database.execute("PRAGMA journal_mode = WAL")  # a commit is one write
+            self._database.execute("PRAGMA synchronous = FULL")  # what is committed outlives a power cut
+            (version,) = self._database.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                self._database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT")
+            elif version != _VERSION:
+                raise JournalError(f"{self._file} is of another version of Clickaway: give another --out folder")
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def begin(self, tasks: Iterable[Task], *, afresh: bool) -> None:
+        """Notes that a run begins. afresh: forgets what was done of these, unless the last run was not finished."""
+        with self._plain_errors(), self._database:
+            self._database.execute("BEGIN")
+            (finished,) = self._database.execute("SELECT finished FROM run").fetchone()
+            if afresh and finished:
+                keys = ((self._key(task.target),) for task in tasks)
+                self._database.executemany("DELETE FROM photo WHERE target = ?", keys)
+            self._database.execute("UPDATE run SET finished = 0")
+
+    def end(self) -> None:
+        """Notes that the run has come to its end."""
+        with self._plain_errors():
+            self._database.execute("UPDATE run SET finished = 1")
+
+    def is_started(self, task: Task) -> bool:
+        """Whether a run was killed while it worked on this photo: a file of the target's name is its own."""
+        row = self._row("SELECT state FROM photo WHERE target = ?", self._key(task.target))
+        return row is not None and row[0] == "started"
+
+    def done(self, task: Task, job: Job) -> Outcome | None:
+        """What became of this photo earlier, if the same was done to the same file and the result is still there."""
+        query = "SELECT fingerprint, outcome FROM photo WHERE target = ? AND state = 'done'"
+        row = self._row(query, self._key(task.target))
+        if row is None or row[0] != fingerprint(task, job):
+            return None
+        outcome = _from_json(row[1], task)
+        return outcome if all(file.exists() for file in outcome.files) else None
+
+    def start(self, task: Task, job: Job) -> None:
+        """Notes that a photo is being worked on; from now on its target is this journal's."""
+        values = (self._key(task.target), _text(task.source.absolute()), fingerprint(task, job))
+        with self._plain_errors():
+            self._database.execute("INSERT OR REPLACE INTO photo VALUES (?, ?, ?, 'started', NULL)", values)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Notes what became of a photo that was started."""
+        values = (outcome.status, _to_json(outcome), self._key(outcome.target))
+        with self._plain_errors():
+            self._database.execute("UPDATE photo SET state = ?, outcome = ? WHERE target = ?", values)
+
+    def targets(self) -> dict[Path, Path]:
+        """Absolute source -> the target that it was given by an earlier run."""
+        with self._plain_errors():
+            rows = self._database.execute("SELECT source, target FROM photo").fetchall()
+        out = self._out or Path()
+        return {Path(os.fsdecode(source)): out / os.fsdecode(target) for source, target in rows}
+
+    def _row(self, query: str, key: str | bytes) -> tuple[Any, ...] | None:
+        with self._plain_errors():
+            row: tuple[Any, ...] | None = self._database.execute(query, (key,)).fetchone()
+        return row
+
+    def _key(self, target: Path) -> str | bytes:
+        return _text(target if self._out is None else target.relative_to(self._out))
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise JournalError(f"another run is at work in {self._out}: wait for its end") from error
+            raise JournalError(f"the journal {self._file} cannot be written: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise JournalError(f"{self._file} is damaged or no journal ({error}): remove it to start anew") from error
+
+
+def fingerprint(task: Task, job: Job) -> str:
+    """The same for the same file, as size and time tell, and the same that is done to it."""
+    asked = {
+        "source": _file_state(task.source),
+        "mask": _file_state(task.pick.mask_file),
+        "pick": task.pick,
+        "effect": type(job.effect).__name__,
+        "options": [_plain(getattr(job.effect, one.name)) for one in fields(job.effect)],
+        "models": job.models.__getstate__(),
+        "quality": job.quality,
+    }
+    return hashlib.sha256(repr(asked).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _file_state(path: Path | None) -> tuple[int, int] | None:
+    try:
+        state = path.stat() if path is not None else None
+    except OSError:  # it vanished: whoever reads it will say so
+        return None
+    return (state.st_size, state.st_mtime_ns) if state else None
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.ndarray):  # repr would leave most of it out
+        return value.shape, hashlib.sha256(value.tobytes()).hexdigest()
+    return value
+
+
+def _text(path: Path) -> str | bytes:
+    """The name as text; one that is no text as bytes, for Linux allows any."""
+    try:
+        path.as_posix().encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path.as_posix()
+
+
+def _to_json(outcome: Outcome) -> str:
+    left_out = ("source", "target", "preview", "trace")
+    values = {one.name: getattr(outcome, one.name) for one in fields(outcome) if one.name not in left_out}
+    values["files"] = [os.fspath(file) for file in outcome.files]
+    values["annotated"] = asdict(outcome.annotated) if outcome.annotated else None
+    return json.dumps(values)
+
+
+def _from_json(text: str, task: Task) -> Outcome:
+    values = json.loads(text)
+    annotated = values.pop("annotated")
+    if annotated:
+        size = tuple(annotated["image_hw"])
+        annotated = AnnotatedPhoto(annotated["file_name"], size, tuple(annotated["annotations"]))
+    files = tuple(Path(file) for file in values.pop("files"))
+    notes = tuple(values.pop("notes"))
+    return Outcome(task.source, task.target, annotated=annotated, files=files, notes=notes, **values)

@@ -1,0 +1,212 @@
+"""The runner on this machine's cores: worker processes, a bound on the memory of the photos that are being worked on.
+
+A worker that dies, by a fault in a library or because the system took its memory, costs one photo: those that it had
+are tried again, each alone in a worker, and one that brings its worker down again has failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import pickle
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from multiprocessing import connection as pipes
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+from pipeline import image_io
+from pipeline.inputs import Task
+from pipeline.job import Job, Outcome, failure
+from pipeline.machine import cores, gpus
+from pipeline.photo import PhotoError
+from pipeline.selection import Pick
+from pipeline.worker import serve
+
+# Peak of one photo that is read, edited and saved, measured on JPEGs of 12 and 24 MP: see docs.
+BYTES_PER_PIXEL = 40
+_AT_ONCE = 3  # photos in a worker: one is read, one edited, one saved
+
+
+class WorkerError(RuntimeError):
+    """A worker died before it could do anything."""
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: SpawnProcess
+    connection: pipes.Connection
+    is_ready: bool = False
+    is_checking: bool = False  # has one photo alone, whose worker died before
+    flying: dict[Path, tuple[Task, int]] = field(default_factory=dict)  # target -> the task and its bytes
+
+
+class Workers:
+    """Worker processes, started once and used for any number of runs."""
+
+    def __init__(self, job: Job, example: Pick, *, count: int, memory_bytes: int):
+        """Starts the processes; each loads its own models. Raises as `pipeline.job.load_models` does, and WorkerError.
+
+        example: what kind of pick the photos have, which says what models they need.
+        memory_bytes: what photos may take that are worked on at one time; a photo that takes more fails.
+        """
+        self._memory_bytes = memory_bytes
+        self._job = pickle.dumps((job, example))
+        self._threads = max(1, cores() // count)
+        self._suspects: deque[Task] = deque()  # their worker died; each is tried once more, alone
+        shared = gpus(job.models.device)
+        self._gpus = [number % shared if shared else None for number in range(count)]
+        self._workers: list[_Worker] = []
+        try:
+            self._workers = [self._started(gpu) for gpu in self._gpus]
+            while not any(worker.is_ready for worker in self._workers):
+                self._listen()
+        except BaseException:
+            self._kill()
+            raise
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            for worker in self._workers:
+                worker.connection.send(None)
+            for worker in self._workers:
+                worker.process.join(timeout=10)
+        self._kill()
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """The outcome of each task, in the order in which they are ready. Raises WeightsError where no model is."""
+        waiting = _Waiting(tasks)
+        while True:
+            yield from self._hand_out(waiting)
+            if not any(worker.flying for worker in self._workers):
+                return
+            yield from self._listen()
+
+    def _hand_out(self, waiting: _Waiting) -> Iterator[Outcome]:
+        """Sends tasks to workers that have room. Yields the failures of photos that are too large for any."""
+        for worker in sorted(self._workers, key=lambda worker: len(worker.flying)):
+            if worker.is_ready and self._suspects and not worker.flying:
+                worker.is_checking = True
+                self._send(worker, self._suspects.popleft(), 0)
+        # While photos are under suspicion the first worker takes no others, so that it comes free for them.
+        free = [worker for worker in self._workers[bool(self._suspects) :] if worker.is_ready]
+        while (task := waiting.first) is not None:
+            room = [worker for worker in free if not worker.is_checking and len(worker.flying) < _AT_ONCE]
+            if not room:
+                return
+            cost = _bytes_needed(task)
+            if cost > self._memory_bytes:
+                waiting.take()
+                yield failure(task, _too_large(cost, self._memory_bytes))
+                continue
+            flying = sum(cost for worker in self._workers for _, cost in worker.flying.values())
+            if flying + cost > self._memory_bytes:
+                return
+            self._send(min(room, key=lambda worker: len(worker.flying)), waiting.take(), cost)
+
+    def _send(self, worker: _Worker, task: Task, cost: int) -> None:
+        worker.flying[task.target] = task, cost
+        with contextlib.suppress(OSError):  # it has just died: `_listen` finds that, and the task with it
+            worker.connection.send(task)
+
+    def _listen(self) -> list[Outcome]:
+        """Waits until a worker says something or dies. Raises what it sends if no photo can be done."""
+        outcomes = []
+        ready = pipes.wait([end for worker in self._workers for end in (worker.connection, worker.process.sentinel)])
+        for number, worker in enumerate(self._workers):
+            if worker.connection in ready:
+                outcomes += self._heard(worker)
+            if worker.process.sentinel in ready:
+                outcomes += self._heard(worker)  # what it said before it died
+                outcomes += self._mourned(worker)
+                self._workers[number] = self._started(self._gpus[number])
+        return outcomes
+
+    def _heard(self, worker: _Worker) -> list[Outcome]:
+        outcomes = []
+        # It may have died, in the middle of a word even: its sentinel says so.
+        with contextlib.suppress(EOFError, ConnectionResetError):
+            while worker.connection.poll():
+                message = worker.connection.recv()
+                if isinstance(message, Exception):
+                    raise message
+                if message is None:
+                    worker.is_ready = True
+                else:
+                    worker.flying.pop(message.target)
+                    worker.is_checking = False
+                    outcomes.append(message)
+        return outcomes
+
+    def _mourned(self, worker: _Worker) -> list[Outcome]:
+        """The failure of the photo that brought its worker down twice; others it had are under suspicion now."""
+        worker.process.join()
+        worker.connection.close()
+        cause = _cause(worker.process.exitcode)
+        if not worker.is_ready:
+            raise WorkerError(f"a worker process {cause} while it loaded the models: try fewer --workers")
+        lost = [replace(task, overwrite=True) for task, _ in worker.flying.values()]  # a result would be its own
+        if worker.is_checking:
+            return [failure(task, WorkerError(f"its worker process {cause}, twice")) for task in lost]
+        self._suspects.extend(lost)
+        return []
+
+    def _started(self, gpu: int | None) -> _Worker:
+        context = multiprocessing.get_context("spawn")  # TensorFlow and PyTorch do not live through a fork
+        ours, theirs = context.Pipe()
+        process = context.Process(target=serve, args=(theirs, self._job, self._threads, gpu), daemon=True)
+        process.start()
+        theirs.close()  # so that its death closes the pipe
+        return _Worker(process, ours)
+
+    def _kill(self) -> None:
+        for worker in self._workers:
+            worker.process.kill()
+            worker.process.join()
+            worker.connection.close()
+
+
+class _Waiting:
+    """Tasks with a look at the first: it is taken from its source only when somebody looks."""
+
+    def __init__(self, tasks: Iterable[Task]):
+        self._tasks = iter(tasks)
+        self._first: Task | None = None
+
+    @property
+    def first(self) -> Task | None:
+        if self._first is None:
+            self._first = next(self._tasks, None)
+        return self._first
+
+    def take(self) -> Task:
+        task, self._first = self._first, None
+        if task is None:
+            raise LookupError("no task is waiting")
+        return task
+
+
+def _bytes_needed(task: Task) -> int:
+    """An estimate from the photo's size; 0 where that cannot be read, for it will not be decoded either."""
+    try:
+        width, height = image_io.size_of(task.source)
+    except (PhotoError, OSError):
+        return 0
+    return width * height * BYTES_PER_PIXEL
+
+
+def _too_large(needed: int, allowed: int) -> PhotoError:
+    return PhotoError(
+        f"it needs about {needed / 2**30:.1f} GiB of memory and photos may take {allowed / 2**30:.1f}: "
+        "raise that with --memory"
+    )
+
+
+def _cause(exit_code: int | None) -> str:
+    if exit_code == -9:
+        return "was killed, as the system does when memory runs out"
+    return f"died (signal {-exit_code})" if exit_code and exit_code < 0 else f"ended (exit code {exit_code})"

@@ -1,0 +1,85 @@
+"""A folder that photos drop into: each is done once it has stopped growing."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from types import FrameType
+
+from pipeline import batch
+from pipeline.inputs import Task, with_kept_targets
+from pipeline.job import Job, Outcome
+from pipeline.journal import Journal
+from pipeline.report import Reporter, write_report
+
+EVERY_S = 1.0  # a photo whose size and time did not change for so long is no longer being copied
+
+
+def watch(
+    plan: Callable[[], list[Task]],
+    job: Job,
+    start_runner: Callable[[int], AbstractContextManager[batch.Runner]],
+    journal: Journal,
+    args: argparse.Namespace,
+) -> list[Outcome]:
+    """Does the photos that are there and each that comes, until Ctrl-C or SIGTERM. Returns the outcomes of all.
+
+    plan: the tasks for all photos that are there now. The runner is started once and kept. A photo is done again when
+    its file changes; one that failed too.
+    """
+    known: dict[Path, Outcome] = {}
+    before = signal.signal(signal.SIGTERM, _interrupt)  # as a service manager ends it
+    try:
+        # No bar: nobody knows how many will come.
+        with ExitStack() as stack, Reporter(args.command, 1, **_manner(args)) as reporter:
+            runner = stack.enter_context(start_runner(sys.maxsize))
+            if not args.quiet and not args.json_lines:
+                print(f"watching {', '.join(map(str, args.inputs))}; Ctrl-C ends it", file=sys.stderr, flush=True)
+            for arrived in _arrivals(plan):
+                tasks = with_kept_targets(arrived, journal.targets())
+                outcomes, _ = batch.run(
+                    tasks, job, lambda _: nullcontext(runner), journal, reporter, skip_existing=args.skip_existing
+                )
+                known |= {outcome.source: outcome for outcome in outcomes}
+                write_report(list(known.values()), args.out)
+        raise AssertionError("photos come until somebody says stop")
+    except KeyboardInterrupt:
+        return list(known.values())  # the way to end it
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _arrivals(plan: Callable[[], list[Task]]) -> Iterator[list[Task]]:
+    """The tasks for photos that are new or have changed, whenever there are some."""
+    seen: dict[Path, tuple[int, int]] = {}
+    taken: dict[Path, tuple[int, int]] = {}
+    while True:
+        now: dict[Path, tuple[int, int]] = {}
+        arrived = []
+        for task in plan():
+            try:
+                state = task.source.stat()
+            except FileNotFoundError:  # taken away since it was listed
+                continue
+            now[task.source] = current = state.st_size, state.st_mtime_ns
+            # What has no pick yet may get one: its line in points.csv may come later.
+            if seen.get(task.source) == current != taken.get(task.source) and not task.skip:
+                taken[task.source] = current
+                arrived.append(task)
+        seen = now
+        if arrived:
+            yield arrived
+        time.sleep(EVERY_S)
+
+
+def _manner(args: argparse.Namespace) -> dict[str, bool]:
+    return {"quiet": args.quiet, "json_lines": args.json_lines, "debug": args.debug}
+
+
+def _interrupt(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt
