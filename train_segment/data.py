@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -188,3 +189,9 @@ def colour(strength: float) -> Augment:
         return replace(sample, image=np.rint(np.clip(photo, 0, 255)).astype(np.uint8))
 
     return change
+
+
+if __name__ == "__main__":  # `python -m train_segment.data extractnet --coco ...`
+    from train_segment.prepare import main
+
+    sys.exit(main())
