@@ -80,3 +80,35 @@ def _squared_distance(clicks: Sequence[Click], hw: tuple[int, int]) -> NDArray[n
     for click in clicks:
         nearest = np.minimum(nearest, (rows - click.y) ** 2.0 + (columns - click.x) ** 2.0)
     return nearest
+
+
+def head_planes(
+    clicks: Sequence[Click], previous: Plane | None, side_px: int, *, stride_px: int = 4, near_px: float = 24.0
+) -> NDArray[np.float32]:
+    """(side_px/stride_px, side_px/stride_px, 7) float32, what ClickNet's head is told of the clicks.
+
+    0, 1: soft disks of DISK_RADIUS_PX round positive and negative clicks. 2, 3: how near one of them is, falling as a
+    Gaussian of near_px. 4, 5: columns and rows to the nearest positive click, -1..1 over half the side. 6: previous.
+    clicks: in pixels of a square of side_px. previous: (side/stride, side/stride), 0..1, the answer so far; None: none.
+    """
+    cells = side_px // stride_px
+    centres = (np.arange(cells, dtype=np.float32) + 0.5) * stride_px - 0.5
+    planes = np.zeros((cells, cells, 7), np.float32)
+    for place, positive in enumerate((True, False)):
+        nearest = np.full((cells, cells), np.inf, np.float32)
+        for click in clicks:
+            if click.positive != positive:
+                continue
+            right, down = centres[None] - click.x, centres[:, None] - click.y
+            squared = right**2 + down**2
+            closer = squared < nearest
+            nearest = np.where(closer, squared, nearest)
+            if positive:
+                planes[..., 4] = np.where(closer, right / (side_px / 2), planes[..., 4])
+                planes[..., 5] = np.where(closer, down / (side_px / 2), planes[..., 5])
+        planes[..., place] = np.clip((DISK_RADIUS_PX + stride_px / 2 - np.sqrt(nearest)) / stride_px, 0, 1)
+        planes[..., 2 + place] = np.exp(-nearest / (2 * near_px**2))
+    planes[..., 4:6] = np.clip(planes[..., 4:6], -1, 1)
+    if previous is not None:
+        planes[..., 6] = previous
+    return planes

@@ -10,13 +10,14 @@ from keras import ops
 
 from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, named_variables, read_config, read_pconv
 from train_pconv.config import TrainConfig, command_of
-from train_pconv.data import Samples
-from train_pconv.feed import Feed, TfDataFeed, ThreadFeed
+from train_pconv.data import Samples, to_batch
+from train_pconv.feed import Feed, TfDataFeed
 from train_pconv.holes import HoleMix
 from train_pconv.photos import Photos
 from train_pconv.shapes import Blobs, HoleFiles, ObjectShapes
 from train_pconv.trainee import dtype_policy
 from train_pconv.vgg import Vgg
+from training.feed import ThreadFeed
 
 _NORMALISE_ON = 16  # crops whose mean activations scale VGG16's features
 
@@ -61,7 +62,7 @@ def feed_of(config: TrainConfig, samples: Samples, *, first_step: int, steps: in
         raise ValueError("--feed tf.data is TensorFlow's: leave it out, or set KERAS_BACKEND=tensorflow")
     if config.feed == "tf.data" or strategy is not None or (config.feed == "auto" and tensorflow):
         return TfDataFeed(samples, strategy=strategy, **options)
-    return ThreadFeed(samples, **options)
+    return ThreadFeed(samples.sample, to_batch, **options)
 
 
 def net_config(config: TrainConfig) -> PConvUNetConfig:

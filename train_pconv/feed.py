@@ -6,45 +6,14 @@ Both feeds give the same batches in the same order: threads on any backend, tf.d
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import cv2
 
-from train_pconv.data import Batch, Samples, to_batch
+from train_pconv.data import Batch, Samples
 from train_pconv.photos import BrokenPhotoError
-
-
-class ThreadFeed:
-    """Batches made by threads: decoding, OpenCV and most of NumPy's work let go of the interpreter."""
-
-    def __init__(
-        self, samples: Samples, *, batch: int, first_step: int, steps: int, workers: int, prefetch: int
-    ) -> None:
-        self._samples, self._batch = samples, batch
-        self._steps = range(first_step, first_step + steps)
-        self._workers, self._prefetch = workers, prefetch
-        self.waited_s = 0.0
-
-    def __iter__(self) -> Iterator[Batch]:
-        cv2.setNumThreads(1)  # the workers are the parallelism; OpenCV's own threads would fight them
-        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="samples")
-        ahead: deque[list[Future[Any]]] = deque()
-        asked = self._steps.start
-        try:
-            for _ in self._steps:
-                while asked < self._steps.stop and len(ahead) <= self._prefetch:
-                    indices = range(asked * self._batch, (asked + 1) * self._batch)
-                    ahead.append([pool.submit(self._samples.sample, index) for index in indices])
-                    asked += 1
-                started = time.perf_counter()
-                batch = to_batch([future.result() for future in ahead.popleft()])
-                self.waited_s += time.perf_counter() - started
-                yield batch
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+from training.feed import ThreadFeed
 
 
 class TfDataFeed:

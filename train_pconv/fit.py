@@ -26,6 +26,7 @@ from training.average import WeightAverage
 from training.checkpoint import STATE_FILE, CheckpointError, read_state, write_state, write_whole
 from training.options import write_config
 from training.report import Report, Shown
+from training.schedule import rate_at
 
 BEST_FILE, LAST_FILE, CONFIG_FILE = "best.npz", "last.npz", "config.json"
 SHOWN = Shown(
@@ -190,15 +191,14 @@ class Run:
             self._steps = steps_of(self.trainee, self._strategy)
 
     def _rate(self) -> float:
-        """This step's rate: warm-up from 0, then constant, or falling as half a cosine to a hundredth."""
+        """This step's rate."""
         config = self.config
         rate = config.fine_tune_rate if self._phase else config.rate
         first = config.epochs * config.steps_per_epoch if self._phase else 0
         length = (config.fine_tune_epochs if self._phase else config.epochs) * config.steps_per_epoch
-        done = self.step - first
-        if config.decay == "cosine":
-            rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done / length)))
-        return rate * min(1.0, (done + 1) / config.warmup_steps) if config.warmup_steps else rate
+        return rate_at(
+            self.step - first, rate=rate, decay=config.decay, length=length, warmup_steps=config.warmup_steps
+        )
 
     def _set_rates(self) -> float:
         """Sets the rate and the share of the style weight for the step to come. Returns the rate."""

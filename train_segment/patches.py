@@ -2,7 +2,7 @@
 
 Sizes and offsets are DeepMask's (Pinheiro et al. 2015, section 3.2): an object fills 128 of 224 pixels; the score is
 taught on windows where it does, give or take 16 pixels and a quarter of an octave, against windows that are off by at
-least 32 pixels or an octave. V1 sees the whole photo instead. The windows are cut as segment.click_net cuts them.
+least 32 pixels or an octave. V1 sees the whole photo instead. The windows are cut as segment.deepcrop cuts them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from segment import Click, Mask
-from segment.click_net import (
-    SIDES,
-    cut_square,
-    middle_corner,
-    moved_click,
-    photo_planes,
-    resized_to,
-    scaled_click,
-)
 from segment.click_planes import distance_plane
+from segment.deepcrop import SIDES, photo_planes
 from segment.mask_ops import box_xyxy
 from segment.nets.deepcrop import MARGIN_PX, PLANES, DeepCropConfig
+from segment.windows import cut_square, middle_corner, moved_click, resized_to, scaled_click
 from train_segment.clicks import first_click
 from train_segment.data import Sample
 
@@ -75,7 +68,7 @@ def window_patch(sample: Sample, config: DeepCropConfig, rng: Generator, *, posi
 
 
 def photo_patch(sample: Sample, config: DeepCropConfig, rng: Generator) -> Patch:
-    """The whole photo for V1, with a random click on the object: exactly what segment.click_net gives V1's net."""
+    """The whole photo for V1, with a random click on the object: exactly what segment.deepcrop gives V1's net."""
     click = first_click(sample.mask, rng=rng, depth_share=0.3)
     picture = resized_to(sample.image, config.input_px)
     height, width = picture.shape[:2]

@@ -18,8 +18,15 @@ Config = TypeVar("Config")
 
 
 def named_variables(net: keras.Model) -> dict[str, keras.Variable]:
-    """Every variable that belongs into a weight file, as "enc2_bn/gamma": the same names on every backend."""
-    return {f"{layer.name}/{variable.name}": variable for layer in net.layers for variable in layer.weights}
+    """Every variable that belongs into a weight file, as "enc2_bn/gamma": the same names on every backend.
+
+    Those of a net within the net carry its name: "head/trunk/kernel".
+    """
+    named = {}
+    for layer in net.layers:
+        found = named_variables(layer) if isinstance(layer, keras.Model) else {v.name: v for v in layer.weights}
+        named |= {f"{layer.name}/{name}": variable for name, variable in found.items()}
+    return named
 
 
 def write_net(

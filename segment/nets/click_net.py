@@ -159,3 +159,36 @@ def _residual(x: Any, filters: int, dilation: int, name: str) -> Any:
 
 def _doubled(x: Any, name: str) -> Any:
     return layers.UpSampling2D(2, name=name)(x)
+
+
+def build_click_net(config: ClickNetConfig) -> keras.Model:
+    """Both parts as one net, for training: `net({"image": ..., "planes": ...})` gives {"mask": ..., "score": ...}.
+
+    Its layers "encoder" and "head" are the parts.
+    """
+    side = config.input_px
+    image = keras.Input((side, side, 3), name="image")
+    planes = keras.Input((side // PLANE_STRIDE_PX, side // PLANE_STRIDE_PX, PLANES), name="planes")
+    maps = build_encoder(config)(image)
+    answer = build_head(config)({**maps, "planes": planes})
+    mask = layers.Activation("linear", dtype="float32", name="mask")(answer["mask"])
+    score = layers.Activation("linear", dtype="float32", name="score_logit")(answer["score"])
+    return keras.Model({"image": image, "planes": planes}, {"mask": mask, "score": score}, name=ARCHITECTURE)
+
+
+def write_click_net(
+    path: str | Path, net: keras.Model, config: ClickNetConfig, extra: dict[str, Any] | None = None
+) -> None:
+    """Writes the net as a bundle (weights.bundle), with extra, plain data."""
+    write_net(Path(path), net, ARCHITECTURE, config, extra)
+
+
+def read_click_net_config(path: str | Path) -> tuple[ClickNetConfig, dict[str, Any]]:
+    """The config and the extra data of a bundle. Raises WeightsError as read_click_net does."""
+    return read_net_config(Path(path), ARCHITECTURE, ClickNetConfig)
+
+
+def read_click_net(path: str | Path) -> tuple[keras.Model, ClickNetConfig]:
+    """The net of a bundle, with its weights. Raises WeightsError if the file is damaged, or of another net."""
+    net, config, _ = read_net(Path(path), ARCHITECTURE, ClickNetConfig, build_click_net)
+    return net, config

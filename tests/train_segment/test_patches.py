@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segment.click_net import DeepCropSegmenter
+from segment.deepcrop import DeepCropSegmenter
 from segment.click_planes import distance_plane
 from segment.mask_ops import box_xyxy
 from segment.nets.deepcrop import DEEPMASK, V1, V2

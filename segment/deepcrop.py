@@ -6,7 +6,6 @@ number of sizes and not on the photo's. Distances are in the pixels of each size
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,9 @@ from segment.base import Click, Image, Mask, NoObjectError, Selection, check_cli
 from segment.click_planes import colour_distance_plane, distance_plane, luminance_difference_plane
 from segment.mask_ops import component_at
 from segment.metrics import iou
+from segment.windows import cut_square, middle_corner, moved_click, resized_to, scaled_click
 from weights import WeightsError
 
-Pixels = NDArray[np.uint8]
-
-BORDER = 128  # what the net sees beyond the photo's border
 # The photo's longer side at each size, over the side of what the net's mask covers. The net knows objects of 4/7 of
 # that: from those that fill the photo to an eighth of it, half an octave apart as DeepMask's.
 SIDES = (0.6, 0.85, 1.2, 1.7, 2.4, 3.4, 4.8)
@@ -34,7 +31,7 @@ _TRIED = 30  # windows turned into masks at most, best first
 
 
 @dataclass(frozen=True)
-class ClickNetEncoding:
+class DeepCropEncoding:
     """The photo's height and width, and the photo at each size, (h, w, 3) uint8 RGB."""
 
     image_hw: tuple[int, int]
@@ -67,14 +64,14 @@ class DeepCropSegmenter:
         self.net, self.config = read_deepcrop(Path(model).expanduser())
         self._margin_px = MARGIN_PX
 
-    def encode(self, image: Image) -> ClickNetEncoding:
+    def encode(self, image: Image) -> DeepCropEncoding:
         """The photo at the sizes that the net will see. image: (H, W, 3) uint8 RGB."""
         check_image(image)
         sides = (1.0,) if self.config.variant == "v1" else SIDES
         sizes = tuple(resized_to(image, round(side * self.config.input_px)) for side in sides)
-        return ClickNetEncoding(image.shape[:2], sizes)
+        return DeepCropEncoding(image.shape[:2], sizes)
 
-    def select(self, encoding: ClickNetEncoding, clicks: Sequence[Click]) -> list[Selection]:
+    def select(self, encoding: DeepCropEncoding, clicks: Sequence[Click]) -> list[Selection]:
         """The masks that hold the first positive click, best first: most clicks right, then the net's own score.
 
         Raises NoObjectError if no window's mask holds the click, ValueError if a click is outside the photo.
@@ -94,7 +91,7 @@ class DeepCropSegmenter:
             raise NoObjectError(f"the net finds no object at ({first.x}, {first.y}): click nearer to its middle")
         return selections
 
-    def _windows(self, encoding: ClickNetEncoding, clicks: Sequence[Click], first: Click) -> Iterator[_Window]:
+    def _windows(self, encoding: DeepCropEncoding, clicks: Sequence[Click], first: Click) -> Iterator[_Window]:
         """Every window of every size whose mask holds the first click."""
         config = self.config
         side = config.window_px + config.input_px  # every window whose mask can reach the click in the middle
@@ -120,7 +117,7 @@ class DeepCropSegmenter:
                         logits, float(scores[row, column, 0]), right, (corner[0] + x0, corner[1] + y0), size_hw
                     )
 
-    def _whole_photo(self, encoding: ClickNetEncoding, clicks: Sequence[Click], first: Click) -> Iterator[_Window]:
+    def _whole_photo(self, encoding: DeepCropEncoding, clicks: Sequence[Click], first: Click) -> Iterator[_Window]:
         """V1's one window, which is the whole photo."""
         config, picture = self.config, encoding.sizes[0]
         height, width = picture.shape[:2]
@@ -165,45 +162,10 @@ class DeepCropSegmenter:
 _STRIDE_PX = 16  # between windows, as segment.nets.resnet's features are
 
 
-def resized_to(image: Image, side_px: int) -> Image:
-    """The photo at that longer side."""
-    height, width = image.shape[:2]
-    factor = side_px / max(height, width)
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
-
-
-def middle_corner(picture_hw: tuple[int, int], side_px: int) -> tuple[int, int]:
-    """The corner (x, y) of the square of that side in whose middle the picture lies: negative where it is smaller."""
-    return (picture_hw[1] - side_px) // 2, (picture_hw[0] - side_px) // 2
-
-
 def photo_planes(image: Image, clicks: Sequence[Click], *, unit_px: float) -> NDArray[np.float32]:
     """(H, W, 3) float32, what V1 is told of the clicks: distance, colour distance, luminance difference."""
     distance = distance_plane(clicks, image.shape[:2], unit_px=unit_px)
     return np.stack([distance, colour_distance_plane(image, clicks), luminance_difference_plane(image, clicks)], -1)
-
-
-def scaled_click(click: Click, image_hw: tuple[int, int], size_hw: tuple[int, int]) -> Click:
-    """The click when the picture that it lies on is brought to another size."""
-    x, y = (click.x + 0.5) * size_hw[1] / image_hw[1], (click.y + 0.5) * size_hw[0] / image_hw[0]
-    return Click(math.floor(x), math.floor(y), click.positive)
-
-
-def moved_click(click: Click, corner_xy: tuple[int, int]) -> Click:
-    """The click as a crop with that corner sees it; it may lie outside."""
-    return Click(click.x - corner_xy[0], click.y - corner_xy[1], click.positive)
-
-
-def cut_square(picture: Pixels, corner_xy: tuple[int, int], side_px: int, *, border: int = BORDER) -> Pixels:
-    """The square of the picture, (H, W) or (H, W, 3), with that corner; border where there is no picture."""
-    height, width = picture.shape[:2]
-    (x, y), square = corner_xy, np.full((side_px, side_px, *picture.shape[2:]), border, np.uint8)
-    x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side_px), min(height, y + side_px)
-    if x0 < x1 and y0 < y1:
-        square[y0 - y : y1 - y, x0 - x : x1 - x] = picture[y0:y1, x0:x1]
-    return square
 
 
 def _holds(logits: NDArray[np.float32], click: Click, corner_xy: tuple[int, int], side_px: int) -> bool:

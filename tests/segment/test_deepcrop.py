@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from segment import Click, NoObjectError, Segmenter, load_segmenter
-from segment.click_net import BORDER
+from segment.windows import BORDER
 from segment.metrics import iou
 from segment.nets.deepcrop import MARGIN_PX, DeepCropConfig, build_deepcrop, write_deepcrop
 from weights import WeightsError

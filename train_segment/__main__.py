@@ -1,0 +1,69 @@
+"""`python -m train_segment RECIPE --data DIR --out RUN`: trains one of the nets of segment/ on photos with masks."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from train_segment.recipes import RECIPES
+from training.options import add_arguments, read_config, with_values
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line. Returns the exit status: 0, or 1 after one line that says what is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m train_segment", description=__doc__)
+    recipes = parser.add_subparsers(dest="recipe", required=True, metavar="RECIPE")
+    for name, start in RECIPES.items():
+        text = (type(start).__doc__ or "").strip().split("\n")[0]
+        recipe_parser = recipes.add_parser(name, help=text, description=text)
+        recipe_parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+        recipe_parser.add_argument("--find-rate", action="store_true", help="print the loss at rising rates, and stop")
+        add_arguments(recipe_parser, start)
+    given = vars(parser.parse_args(arguments))
+    name, resume, find_rate = given.pop("recipe"), given.pop("resume"), given.pop("find_rate")
+    try:
+        start = RECIPES[name]
+        file = Path(given.get("out", "")) / "config.json"
+        if resume and "out" in given and file.is_file():
+            start = read_config(file, start)
+        recipe = with_values(start, given)
+        recipe.check()
+    except (ValueError, OSError) as error:
+        return _fail(error)
+
+    from train_segment.fit import Run, TrainingStopped  # Keras and its backend load here: --help answers at once
+    from training.checkpoint import CheckpointError
+    from weights import WeightsError
+
+    try:
+        run = Run(recipe, name, resume=resume)
+    except (ValueError, OSError, ImportError, CheckpointError, WeightsError) as error:
+        return _fail(error)
+    if find_rate:
+        from train_segment.find_rate import find
+
+        print(find(run))
+        return 0
+
+    def stop(*_: object) -> None:
+        run.stop_requested = True
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        run.run()
+    except TrainingStopped as error:
+        return _fail(error)
+    return 0
+
+
+def _fail(error: Exception) -> int:
+    print(f"train_segment: {error}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""One frozen dataclass a recipe: what `python -m train_segment NAME` trains, with the values that it starts from."""
+
+from __future__ import annotations
+
+from train_segment.recipe import Recipe
+from train_segment.recipes.click_net import ClickNetRecipe
+
+RECIPES: dict[str, Recipe] = {
+    "click-net": ClickNetRecipe(),
+}
