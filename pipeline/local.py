@@ -82,7 +82,7 @@ class Workers:
         waiting = _Waiting(tasks)
         while True:
             yield from self._hand_out(waiting)
-            if not any(worker.flying for worker in self._workers):
+            if waiting.first is None and not self._suspects and not any(worker.flying for worker in self._workers):
                 return
             yield from self._listen()
 

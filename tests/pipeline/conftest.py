@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from collections.abc import Sequence
@@ -115,3 +116,69 @@ def fake_models(monkeypatch):
     monkeypatch.setitem(segment.SEGMENTERS, "squares", f"{module.__name__}:SquaresSegmenter")
     monkeypatch.setitem(inpaint.INPAINTERS, "paint", f"{module.__name__}:PaintInpainter")
     return module
+
+
+CRASHING = '''
+"""Models for tests in other processes: an inpainter that a colour brings down. Found by its name on sys.path."""
+
+import os
+import signal
+
+from inpaint import load_inpainter
+from pipeline.models import Models
+from weights import WeightsError
+
+
+class CrashingModels(Models):
+    """Fills as Telea does; but red photos kill their process, green ones take all memory, blue ones miss weights."""
+
+    @property
+    def filler(self):
+        return _CrashingInpainter()
+
+
+class MissingModels(Models):
+    @property
+    def filler(self):
+        raise WeightsError("the weights are not here: fetch them")
+
+
+class _CrashingInpainter:
+    max_size_px = None
+
+    def inpaint(self, image, hole):
+        color = tuple(image[~hole][0].tolist())
+        if color == (255, 0, 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if color == (0, 255, 0):
+            raise MemoryError
+        if color == (0, 0, 255):
+            raise WeightsError("the weights are not here: fetch them")
+        return load_inpainter("telea").inpaint(image, hole)
+'''
+
+
+@pytest.fixture
+def crashing(tmp_path, monkeypatch):
+    """The module above, importable here and in processes that are started from here."""
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "clickaway_crashing.py").write_text(CRASHING)
+    monkeypatch.syspath_prepend(folder)
+    yield importlib.import_module("clickaway_crashing")
+    del sys.modules["clickaway_crashing"]
+
+
+@pytest.fixture
+def draw():
+    """draw(path, color): a small photo of that colour with a dark disk on it; no two colours give the same file."""
+
+    def drawn(path, color=(90, 140, 200), size=64):
+        picture = np.full((size, size, 3), color, np.uint8)
+        y, x = np.ogrid[:size, :size]
+        picture[(y - size // 2) ** 2 + (x - size // 2) ** 2 < (size // 6) ** 2] = 20
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path)
+        return path
+
+    return drawn
