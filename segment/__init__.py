@@ -12,6 +12,7 @@ SEGMENTERS: dict[str, str] = {
     "auto": "segment.auto:AutoSegmenter",
     "mask_rcnn": "segment.mask_rcnn:MaskRCNNSegmenter",
     "grabcut": "segment.classical:GrabCutSegmenter",
+    "clicknet": "segment.click_net:ClickNetSegmenter",
     "deepcrop": "segment.deepcrop:DeepCropSegmenter",
     "subject": "segment.prominent:SubjectSegmenter",
     "extractnet": "segment.prominent:ExtractNetSegmenter",

@@ -107,11 +107,16 @@ def as_shape(mask: Mask, shape: str) -> Mask:
     return ((x - centre_x) / half_w) ** 2 + ((y - centre_y) / half_h) ** 2 <= reach
 
 
-def fill_holes(mask: Mask) -> Mask:
-    """The mask with every enclosed background region filled. Background is connected over edges, not corners."""
-    padded = np.pad((~mask).astype(np.uint8), 1, constant_values=1)
-    _, labels = cv2.connectedComponents(padded, connectivity=4)
-    return labels[1:-1, 1:-1] != labels[0, 0]
+def fill_holes(mask: Mask, *, at_most_px: int | None = None) -> Mask:
+    """The mask with every background region filled that does not reach the photo's border.
+
+    at_most_px: holes with more pixels stay, as the one between an arm and the body should. None: no hole stays.
+    """
+    outside = np.pad(~mask, 1, constant_values=True).view(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
+    filled = np.ones(len(stats), bool) if at_most_px is None else stats[:, cv2.CC_STAT_AREA] <= at_most_px
+    filled[[0, labels[0, 0]]] = True, False  # the mask itself, and what lies round it
+    return filled[labels[1:-1, 1:-1]]
 
 
 def component_at(mask: Mask, x: int, y: int) -> Mask:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from train_segment.recipe import Recipe
 from train_segment.recipes.click_net import ClickNetRecipe
+from train_segment.recipes.deepcrop import VARIANTS, DeepCropRecipe
 
 RECIPES: dict[str, Recipe] = {
     "click-net": ClickNetRecipe(),
+    **{variant: DeepCropRecipe(variant=variant) for variant in VARIANTS},
 }

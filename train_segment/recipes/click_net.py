@@ -262,11 +262,10 @@ def _whole_view(sample: Sample, side_px: int) -> _View:
 def _square(sample: Sample, corner: tuple[int, int], side: int, side_px: int) -> tuple[Image, Mask, Mask]:
     how = cv2.INTER_AREA if side > side_px else cv2.INTER_LINEAR
     image = cv2.resize(cut_square(sample.image, corner, side), (side_px, side_px), interpolation=how)
-    # Beyond the photo's border nobody asks: those pixels do not count.
-    outside = cut_square(sample.ignore.view(np.uint8), corner, side, border=1)
+    # Beyond the photo's border there is no object, which the net has to learn: what it says there joins the score.
     mask, ignore = (
         cv2.resize(part.astype(np.float32), (side_px, side_px), interpolation=how) >= 0.5
-        for part in (cut_square(sample.mask.view(np.uint8), corner, side, border=0), outside)
+        for part in (cut_square(whole.view(np.uint8), corner, side, border=0) for whole in (sample.mask, sample.ignore))
     )
     return np.asarray(image, np.uint8), mask, ignore & ~mask
 

@@ -1,0 +1,285 @@
+"""ClickNet as a segmenter: any object under a click, from the weights that ship with Clickaway.
+
+The photo is read once as a whole. A click is answered on that first; then a window round the answer is read and
+answered again, with the first answer as a hint, so that small objects and edges are seen at the net's full resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from segment.base import Click, Image, Mask, NoObjectError, Selection, check_clicks, check_image
+from segment.click_planes import head_planes
+from segment.mask_ops import box_xyxy, component_at, fill_holes
+from segment.metrics import iou
+from segment.refine import guided
+from segment.windows import cut_square, middle_corner
+from weights import WEIGHTS, WeightsError, fetch
+
+Plane = NDArray[np.float32]
+
+THRESHOLD = 0.5
+ZOOM = 1.4  # side of the second look's window over the object's longer side
+FAR = 0.25  # a window smaller than this share of the one before is too far a jump
+WORTH_ZOOMING = 0.85  # a window larger than this share of the first one would show nothing new
+SMALLEST_VIEW_PX = 48  # of the photo: less shows nothing but blur
+ROUNDS = 3  # clicks that are answered one after the other, each with the answer before as a hint; earlier ones together
+REFINED_PX = 768  # largest side of the window in which edges are moved to the photo's
+SAME_ANSWER_IOU = 0.8  # masks that agree so well are one answer
+ALTERNATIVES = 3
+HOLE_SHARE = 0.01  # holes below this share of the mask are filled
+
+
+@dataclass(frozen=True)
+class ClickNetEncoding:
+    """The photo, not copied, and what the net has read of it as a whole: arrays of half floats by name."""
+
+    image: Image
+    maps: dict[str, NDArray[np.float16]]
+
+
+@dataclass(frozen=True)
+class Look:
+    """One answer of the net about a square of the photo."""
+
+    corner_xy: tuple[int, int]
+    side_px: int  # in pixels of the photo
+    probability: Plane  # (S/2, S/2)
+    score: float  # the IoU that the net expects, 0..1
+
+
+class ClickNetSegmenter:
+    """Any object under a click, by ClickNet."""
+
+    def __init__(self, model: str | Path | None = None):
+        """model: a bundle (.npz) that train_segment wrote; None: the one that ships with Clickaway.
+
+        Raises WeightsError if there is none or it is damaged.
+        """
+        path = Path(model).expanduser() if model is not None else bundled()
+        if path is None or not path.is_file():
+            raise WeightsError(
+                f"clicknet needs its weights, got {model}: give 'clicknet:FILE', a net that train_segment wrote"
+            )
+        from segment.nets.click_net import read_click_net  # Keras loads here
+
+        self.name = "clicknet" if model is None else f"clicknet:{model}"
+        net, self.config = read_click_net(path)
+        self._encoder, self._head = net.get_layer("encoder"), net.get_layer("head")
+
+    def encode(self, image: Image) -> ClickNetEncoding:
+        """What the net reads of the whole photo. image: (H, W, 3) uint8 RGB, kept, not copied."""
+        check_image(image)
+        corner, side = _whole(image)
+        maps = self._read(image, corner, side)
+        return ClickNetEncoding(image, {name: part.astype(np.float16) for name, part in maps.items()})
+
+    def select(self, encoding: ClickNetEncoding, clicks: Sequence[Click]) -> list[Selection]:
+        """The object under the clicks first; then, for a single click, what a closer and a wider look would take.
+
+        Raises NoObjectError if the net finds nothing there, ValueError if a click is outside the photo.
+        """
+        image = encoding.image
+        check_clicks(clicks, image.shape[:2])
+        corner, side = _whole(image)
+        maps = {name: part.astype(np.float32) for name, part in encoding.maps.items()}
+        first = self._answer(maps, corner, side, clicks, None)
+        final = self._closer(image, first, clicks)
+        answers = [(self._mask(image, final, clicks), final.score)]
+        if len(clicks) == 1:
+            answers += [
+                (self._mask(image, look, clicks), look.score) for look in self._others(image, first, final, clicks)
+            ]
+        selections: list[Selection] = []
+        for mask, score in answers:
+            if mask.any() and all(iou(mask, other.mask) < SAME_ANSWER_IOU for other in selections):
+                selections.append(Selection(mask, None, round(score, 4)))
+        if not selections:
+            x, y = next((click.x, click.y) for click in clicks if click.positive)
+            raise NoObjectError(f"ClickNet finds no object at ({x}, {y}): click nearer to its middle")
+        return selections[:ALTERNATIVES]
+
+    def _closer(self, image: Image, first: Look, clicks: Sequence[Click]) -> Look:
+        """The look at the window round the answer; by way of a wider one if the first answer was of very few pixels."""
+        look = first
+        for _ in range(2):
+            corner, side = _window_round(look, clicks)
+            if side > WORTH_ZOOMING * look.side_px:
+                break
+            far = side < FAR * look.side_px
+            if far:  # an answer of so few pixels says little about its own size
+                corner, side = _grown(corner, side, 2.0)
+            closer = self._answer(self._read(image, corner, side), corner, side, clicks, look)
+            if not _holds(closer, clicks):  # lost on the way: what was seen before is better than nothing
+                break
+            look = closer
+            if not far:
+                break
+        return look
+
+    def _others(self, image: Image, first: Look, final: Look, clicks: Sequence[Click]) -> list[Look]:
+        """Looks at a smaller and at a larger window round the click, asked afresh: a part, and a larger whole."""
+        looks = [first] if final is not first else []
+        click = next(click for click in clicks if click.positive)
+        for factor in (0.5, 2.0):
+            side = max(SMALLEST_VIEW_PX, round(final.side_px * factor))
+            if side < 0.9 * first.side_px:
+                corner = click.x - side // 2, click.y - side // 2
+                looks.append(self._answer(self._read(image, corner, side), corner, side, clicks, None))
+        return sorted(looks, key=lambda look: -look.score)
+
+    def _read(self, image: Image, corner_xy: tuple[int, int], side_px: int) -> dict[str, Plane]:
+        size = self.config.input_px
+        how = cv2.INTER_AREA if side_px > size else cv2.INTER_LINEAR
+        square = cv2.resize(cut_square(image, corner_xy, side_px), (size, size), interpolation=how)
+        return {
+            name: np.asarray(a) for name, a in self._encoder.predict_on_batch(square[None].astype(np.float32)).items()
+        }
+
+    def _answer(
+        self,
+        maps: dict[str, Plane],
+        corner_xy: tuple[int, int],
+        side_px: int,
+        clicks: Sequence[Click],
+        before: Look | None,
+    ) -> Look:
+        """The answer to the last clicks one after the other, as in training."""
+        size = self.config.input_px
+        scale = size / side_px
+        placed = [_placed(click, corner_xy, scale) for click in clicks]
+        first_round = max(1, len(placed) - ROUNDS + 1)
+        while not any(click.positive for click in placed[:first_round]):
+            first_round += 1
+        previous = None if before is None else _seen_from(before, corner_xy, side_px, size // 4)
+        for number in range(first_round, len(placed) + 1):
+            inputs = {**maps, "planes": head_planes(placed[:number], previous, size)[None]}
+            outputs = self._head.predict_on_batch(inputs)
+            probability = _sigmoid(np.asarray(outputs["mask"][0, ..., 0], np.float32))
+            previous = cv2.resize(probability, (size // 4, size // 4), interpolation=cv2.INTER_AREA)
+        return Look(corner_xy, side_px, probability, float(_sigmoid(np.asarray(outputs["score"][0, 0], np.float32))))
+
+    def _mask(self, image: Image, look: Look, clicks: Sequence[Click]) -> Mask:
+        """(H, W) bool: the parts of the answer that hold a positive click, their edges moved to the photo's."""
+        height, width = image.shape[:2]
+        (x, y), side = look.corner_xy, look.side_px
+        x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
+        mask = np.zeros((height, width), bool)
+        seen = image[y0:y1, x0:x1]
+        factor = min(1.0, REFINED_PX / max(seen.shape[:2]))
+        size = max(1, round(seen.shape[1] * factor)), max(1, round(seen.shape[0] * factor))
+        part = _part(look, (x0, y0, x1, y1), size)
+        refined = guided(part, cv2.resize(seen, size, interpolation=cv2.INTER_AREA)) if REFINE else part
+        mask[y0:y1, x0:x1] = cv2.resize(refined, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) > THRESHOLD
+        kept = np.zeros_like(mask)
+        for click in clicks:
+            if click.positive and mask[click.y, click.x] and not kept[click.y, click.x]:
+                kept |= component_at(mask, click.x, click.y)
+        return fill_holes(kept, at_most_px=round(HOLE_SHARE * kept.sum()))
+
+
+REFINE = True
+
+
+def bundled() -> Path | None:
+    """The file of the ClickNet that ships with Clickaway, or None."""
+    spec = next((spec for spec in WEIGHTS.values() if spec.kind == "click_net" and spec.url is None), None)
+    return fetch(spec) if spec else None
+
+
+def _whole(image: Image) -> tuple[tuple[int, int], int]:
+    """Corner and side of the square in whose middle the photo lies."""
+    side = max(image.shape[:2])
+    return middle_corner(image.shape[:2], side), side
+
+
+def _window_round(look: Look, clicks: Sequence[Click]) -> tuple[tuple[int, int], int]:
+    """Corner and side of the window round the answer's parts that hold a positive click, and those clicks.
+
+    Round the first click alone where there is no answer.
+    """
+    cells = look.probability.shape[0]
+    scale = cells / look.side_px
+    answer = look.probability > THRESHOLD
+    held = np.zeros_like(answer)
+    boxes = []
+    for click in clicks:
+        if not click.positive:
+            continue
+        boxes.append((click.x, click.y, click.x + 1, click.y + 1))
+        placed = _placed(click, look.corner_xy, scale)
+        if 0 <= placed.x < cells and 0 <= placed.y < cells and answer[placed.y, placed.x]:
+            held |= component_at(answer, placed.x, placed.y)
+    if held.any():
+        x0, y0, x1, y1 = (value / scale for value in box_xyxy(held))
+        boxes.append((x0 + look.corner_xy[0], y0 + look.corner_xy[1], x1 + look.corner_xy[0], y1 + look.corner_xy[1]))
+        longer = 0.0
+    else:
+        longer = look.side_px / 4
+    left, top = (min(box[i] for box in boxes) for i in (0, 1))
+    right, bottom = (max(box[i] for box in boxes) for i in (2, 3))
+    side = max(SMALLEST_VIEW_PX, round(ZOOM * max(right - left, bottom - top, longer)))
+    return (round((left + right - side) / 2), round((top + bottom - side) / 2)), side
+
+
+def _holds(look: Look, clicks: Sequence[Click]) -> bool:
+    """Whether the answer holds a positive click."""
+    cells = look.probability.shape[0]
+    placed = [_placed(click, look.corner_xy, cells / look.side_px) for click in clicks if click.positive]
+    return any(
+        0 <= click.x < cells and 0 <= click.y < cells and look.probability[click.y, click.x] > THRESHOLD
+        for click in placed
+    )
+
+
+def _grown(corner_xy: tuple[int, int], side: int, factor: float) -> tuple[tuple[int, int], int]:
+    x, y = corner_xy
+    larger = round(side * factor)
+    return (x - (larger - side) // 2, y - (larger - side) // 2), larger
+
+
+def _placed(click: Click, corner_xy: tuple[int, int], scale: float) -> Click:
+    """The click in pixels of a square with that corner, shrunk by scale."""
+    x, y = (
+        int(np.floor((value + 0.5 - start) * scale)) for value, start in zip((click.x, click.y), corner_xy, strict=True)
+    )
+    return replace(click, x=x, y=y)
+
+
+def _part(look: Look, box_xyxy: tuple[int, int, int, int], size_wh: tuple[int, int]) -> Plane:
+    """The look's probabilities within a box of the photo, at that size."""
+    x0, y0, x1, y1 = box_xyxy
+    cells = look.probability.shape[0] / look.side_px  # a pixel of the photo in cells
+    step_x, step_y = (x1 - x0) / size_wh[0] * cells, (y1 - y0) / size_wh[1] * cells
+    back = np.array(
+        [
+            [step_x, 0, (x0 - look.corner_xy[0]) * cells + step_x / 2 - 0.5],
+            [0, step_y, (y0 - look.corner_xy[1]) * cells + step_y / 2 - 0.5],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(look.probability, back, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
+
+
+def _seen_from(look: Look, corner_xy: tuple[int, int], side_px: int, cells: int) -> Plane:
+    """(cells, cells): the look's probabilities in another square, 0 beyond the look's own."""
+    box = *corner_xy, corner_xy[0] + side_px, corner_xy[1] + side_px
+    seen = _part(look, box, (cells, cells))
+    centres = (np.arange(cells) + 0.5) * side_px / cells
+    inside = [
+        (start + centres >= own) & (start + centres < own + look.side_px)
+        for start, own in zip(corner_xy, look.corner_xy, strict=True)
+    ]
+    return np.where(inside[1][:, None] & inside[0][None], seen, 0).astype(np.float32)
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> Plane:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)
