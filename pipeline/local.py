@@ -29,8 +29,8 @@ BYTES_PER_PIXEL = 40
 _AT_ONCE = 3  # photos in a worker: one is read, one edited, one saved
 
 
-class WorkerError(RuntimeError):
-    """A worker died before it could do anything."""
+class WorkerError(ChildProcessError):
+    """A worker died: before it could do anything, or again and again with one photo."""
 
 
 @dataclass(eq=False)

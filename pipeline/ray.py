@@ -1,7 +1,7 @@
 """The runner on a Ray cluster: Ray Data hands the photos to actors, each with its own models.
 
 Ray does again what a lost worker had, so a photo may be begun twice; its result takes its name in one step and what
-became of it comes back once. Clickaway must be installed on every machine, and the photos lie under the same path there.
+became of it comes back once. Clickaway must be installed on every machine, and the photos lie under the same paths.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RayWorkers:
         self._owns_cluster = not ray.is_initialized()
         if self._owns_cluster:
             ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # tracebacks of what is tried again
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.max_errored_blocks = -1  # a photo that brings its workers down fails alone
