@@ -10,10 +10,14 @@ from typing import Any
 
 from segment import checkpoints, load_segmenter
 from segment.base import Click, Image, InstanceSegmenter, NoObjectError, Segmenter, Selection, check_clicks, check_image
+from segment.click_net import bundled
 from segment.instances import Instances, still_wanted
 from weights import WeightsError
 
-FALLBACK = "grabcut"  # the segmenter (a name in segment.SEGMENTERS) for what the detector does not find
+
+def fallback_name() -> str:
+    """The segmenter (a name in segment.SEGMENTERS) for what the detector does not find: ClickNet, where it is here."""
+    return "clicknet" if bundled() else "grabcut"
 
 
 @dataclass
@@ -56,6 +60,7 @@ class AutoSegmenter:
         self._detector: InstanceSegmenter | None = None
         self._fallback: Segmenter | None = None
         self._without = ""  # why there is no detector
+        self._fallback_name = fallback_name()
         try:
             files = checkpoints.find(model, checkpoint)
         except ImportError as error:
@@ -66,8 +71,9 @@ class AutoSegmenter:
 
     @property
     def name(self) -> str:
-        """What this machine's auto is: "MODEL, grabcut where it finds nothing", or "grabcut"."""
-        return FALLBACK if self._without else f"{Path(self._options['model']).stem}, {FALLBACK} where it finds nothing"
+        """What this machine's auto is: "MODEL, clicknet where it finds nothing", or "clicknet"."""
+        other = self._fallback_name
+        return other if self._without else f"{Path(self._options['model']).stem}, {other} where it finds nothing"
 
     @property
     def description(self) -> str:
@@ -133,7 +139,7 @@ class AutoSegmenter:
     def _select_fallback(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
         with self._lock:
             if self._fallback is None:
-                self._fallback = load_segmenter(FALLBACK)
+                self._fallback = load_segmenter(self._fallback_name)
         if encoding.fallback is None:
             encoding.fallback = self._fallback.encode(encoding.image)
         return self._fallback.select(encoding.fallback, clicks)

@@ -20,10 +20,11 @@ from segment.mask_ops import box_xyxy, component_at, fill_holes
 from segment.metrics import iou
 from segment.refine import guided
 from segment.windows import cut_square, middle_corner
-from weights import WEIGHTS, WeightsError, fetch
+from weights import WEIGHTS, WeightsError, locate
 
 Plane = NDArray[np.float32]
 
+BUNDLED = "clicknet"  # the name of the bundled net in weights.WEIGHTS
 THRESHOLD = 0.5
 ZOOM = 1.4  # side of the second look's window over the object's longer side
 FAR = 0.25  # a window smaller than this share of the one before is too far a jump
@@ -188,9 +189,9 @@ REFINE = True
 
 
 def bundled() -> Path | None:
-    """The file of the ClickNet that ships with Clickaway, or None."""
-    spec = next((spec for spec in WEIGHTS.values() if spec.kind == "click_net" and spec.url is None), None)
-    return fetch(spec) if spec else None
+    """The file of the ClickNet that ships with Clickaway, or None. Nothing is loaded."""
+    spec = WEIGHTS.get(BUNDLED)
+    return locate(spec) if spec else None
 
 
 def _whole(image: Image) -> tuple[tuple[int, int], int]:

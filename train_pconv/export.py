@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import sys
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from train_pconv.config import TrainConfig, command_of
+from training.card import Sets, data_lines, data_sets
 from training.checkpoint import write_whole
 from training.options import read_config
 
@@ -43,7 +42,7 @@ def export(options: argparse.Namespace) -> str:
     config = read_config(run / CONFIG_FILE, TrainConfig())
     evaluations = [json.loads(Path(file).read_text(encoding="utf-8")) for file in options.evaluation]
     notes = Path(options.notes).read_text(encoding="utf-8").strip() if options.notes else ""
-    sets = data_sets(Path(options.manifest), config) if options.manifest else {}
+    sets = data_sets(Path(options.manifest), photos_of(config)) if options.manifest else {}
 
     from inpaint import pconv_unet  # Keras loads here: wrong paths are told at once
 
@@ -77,32 +76,13 @@ def export(options: argparse.Namespace) -> str:
     return digest
 
 
-def data_sets(manifest: Path, config: TrainConfig) -> dict[str, dict[str, Any]]:
-    """Set -> number of photos used, licences and sources, for the photos of the run's folders.
-
-    Raises ValueError if the manifest lacks a column or knows none of the photos.
-    """
+def photos_of(config: TrainConfig) -> list[str]:
+    """The names of the photos that the run trained on."""
     from train_pconv.photos import choose, open_photos
 
     names = open_photos(config.images, config.exclude).names
     used, _ = choose(names, fraction=config.fraction, validation_fraction=config.validation_fraction)
-    # The run's names are relative to its own folders, the manifest's to another one above them.
-    wanted = {names[number] for number in used}
-    found: dict[str, dict[str, Any]] = defaultdict(lambda: {"photos": 0, "licences": Counter(), "sources": Counter()})
-    with manifest.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            try:
-                name, path, licence, source = row["set"], row["file"], row["licence"], row["source"]
-            except KeyError as error:
-                raise ValueError(f"{manifest} has no column {error}: it wants set, file, source, licence") from error
-            parts = Path(path).parts
-            if any("/".join(parts[start:]) in wanted for start in range(len(parts))):
-                found[name]["photos"] += 1
-                found[name]["licences"][licence] += 1
-                found[name]["sources"][source] += 1
-    if not found:
-        raise ValueError(f"{manifest} lists none of the photos of {', '.join(config.images)}")
-    return dict(found)
+    return [names[number] for number in used]
 
 
 def card(
@@ -112,7 +92,7 @@ def card(
     config: TrainConfig,
     net: str,
     extra: Mapping[str, Any],
-    sets: Mapping[str, Mapping[str, Any]],
+    sets: Sets,
     license_text: str,
     evaluations: Sequence[Mapping[str, Any]],
     notes: str,
@@ -123,16 +103,7 @@ def card(
     lines += [f"- file: `{out.name}`, {out.stat().st_size / 2**20:.1f} MiB, float16", f"- sha256: `{digest}`"]
     lines += [f"- trained for {extra.get('step', 0):,} steps of {config.batch} crops of {config.crop_px} px"]
     lines += [f"- largest crop it should fill at once: {extra.get('max_size_px', 2 * config.crop_px)} px", ""]
-    lines += ["## Data", ""]
-    if sets:
-        total = sum(entry["photos"] for entry in sets.values())
-        lines += [f"{total:,} photos. Licences are those that the sources state.", ""]
-        lines += ["| set | photos | licence as stated | source |", "|---|---|---|---|"]
-        for name, entry in sorted(sets.items(), key=lambda item: -item[1]["photos"]):
-            licences, sources = (", ".join(sorted(entry[key])) or "not stated" for key in ("licences", "sources"))
-            lines.append(f"| {name} | {entry['photos']:,} | {licences} | {sources} |")
-    else:
-        lines.append("No manifest was given when this card was written: " + ", ".join(_names(config.images)) + ".")
+    lines += data_lines(sets, [Path(path).name for path in config.images])
     lines += ["", "## Licence", "", license_text or "No terms were stated when this card was written.", ""]
     lines += ["## Figures", ""]
     for evaluation in evaluations:
@@ -168,10 +139,6 @@ def _figure_rows(means: Mapping[str, Any], stem: str) -> list[str]:
                 # "pconv:RUN/best.npz" names a folder of the machine that trained: the bundle's name says more.
                 rows.append(f"| {bucket} | {stem if name.startswith('pconv:') else name} | {' | '.join(shown)} |")
     return rows
-
-
-def _names(paths: Sequence[str]) -> list[str]:
-    return [Path(path).name for path in paths]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

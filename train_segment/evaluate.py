@@ -143,6 +143,7 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     print(table(rows, limit=options.max_clicks))
     content = {
         "command": _command(options),
+        "limit": options.max_clicks,
         "means": rows,
         "objects": measured_on,
         "broken": labelled.broken,

@@ -24,6 +24,7 @@ from training.feed import ThreadFeed
 from training.options import write_config
 from training.report import Report
 from training.schedule import rate_at
+from weights.bundle import read_bundle_config
 
 BEST_FILE, LAST_FILE, CONFIG_FILE = "best.npz", "last.npz", "config.json"
 
@@ -67,6 +68,8 @@ class Run:
         self.trainee = Trainee(self.task)
         self.average = WeightAverage(named_variables(self.task.net), recipe.ema)
         compile_for(self.trainee, recipe, self.task.rate_factors)
+        earlier = read_bundle_config(Path(recipe.start_from)).get("extra", {}) if recipe.start_from else {}
+        self._earlier: list[str] = earlier.get("history", [])
         self.step, self.best = 0, -math.inf
         if state is not None:
             self._restore(*state)
@@ -146,7 +149,7 @@ class Run:
             means, panel = self.task.validate()
             self.report.validated(self.step, epoch, means, panel)
             extra = {"recipe": self.name, "step": self.step, "epoch": epoch, "validation": means}
-            extra["command"] = command_of(self.recipe, self.name)
+            extra["history"] = [*self._earlier, command_of(self.recipe, self.name)]
             self.task.write(self.out / LAST_FILE, extra)
             if means["iou"] > self.best:
                 self.best = means["iou"]

@@ -65,9 +65,9 @@ class Fallback:
 
 @pytest.fixture
 def fallback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another segmenter in grabcut's place: the one line that a better one will need."""
+    """Another segmenter in ClickNet's and GrabCut's place."""
     monkeypatch.setitem(segment.SEGMENTERS, "other", f"{__name__}:Fallback")
-    monkeypatch.setattr(auto, "FALLBACK", "other")
+    monkeypatch.setattr(auto, "fallback_name", lambda: "other")
     monkeypatch.setattr(Fallback, "encoded", 0)
     monkeypatch.setattr(Detector, "encoded", 0)
 

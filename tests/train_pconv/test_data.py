@@ -10,10 +10,11 @@ import pytest
 from numpy.random import default_rng
 from PIL import Image as PillowImage
 
-from train_pconv.data import Samples, middle_square, random_crop, validation_batches, vary_colour
-from train_pconv.feed import TfDataFeed, ThreadFeed
+from train_pconv.data import Samples, middle_square, random_crop, to_batch, validation_batches, vary_colour
+from train_pconv.feed import TfDataFeed
 from train_pconv.holes import HoleMix
 from train_pconv.photos import BrokenPhotoError, Photos, choose, open_photos
+from training.feed import ThreadFeed
 from training.split import hash_share
 
 NAMES = [f"n{folder:08d}/photo_{number}.JPEG" for folder in range(20) for number in range(100)]
@@ -166,7 +167,7 @@ def test_colour_changes_keep_the_photo_they_were_given() -> None:
 def test_both_feeds_give_the_same_batches_from_any_step(photos: Photos) -> None:
     samples = samples_of(photos)
     options = {"batch": 4, "first_step": 3, "steps": 5, "prefetch": 2}
-    threads = ThreadFeed(samples, workers=3, **options)
+    threads = ThreadFeed(samples.sample, to_batch, workers=3, **options)
     a, b = list(threads), list(TfDataFeed(samples, workers=2, **options))
     assert len(a) == len(b) == 5
     for one, other in zip(a, b, strict=True):
@@ -174,7 +175,7 @@ def test_both_feeds_give_the_same_batches_from_any_step(photos: Photos) -> None:
         np.testing.assert_allclose(one.truth, np.asarray(other.truth), atol=1e-6)
         assert one.truth.shape == (4, 16, 16, 3) and one.valid.shape == (4, 16, 16, 1)
         assert one.truth.min() >= -1 and one.truth.max() <= 1 and set(np.unique(one.valid)) <= {0, 1}
-    later = list(ThreadFeed(samples, workers=1, **(options | {"first_step": 5, "steps": 1})))
+    later = list(ThreadFeed(samples.sample, to_batch, workers=1, **(options | {"first_step": 5, "steps": 1})))
     np.testing.assert_array_equal(later[0].truth, a[2].truth)
     assert threads.waited_s > 0
 
@@ -199,5 +200,6 @@ def test_the_middle_square_is_the_middle() -> None:
 @pytest.mark.skipif(os.cpu_count() == 1, reason="needs two cores")
 def test_a_photo_is_read_by_several_threads_at_once(photo_folder: Path) -> None:
     photos = Photos(open_photos([str(photo_folder)]), cache_gib=0.1)
-    batches = list(ThreadFeed(samples_of(photos), batch=8, first_step=0, steps=8, workers=8, prefetch=4))
+    feed = ThreadFeed(samples_of(photos).sample, to_batch, batch=8, first_step=0, steps=8, workers=8, prefetch=4)
+    batches = list(feed)
     assert len(batches) == 8 and not photos.broken

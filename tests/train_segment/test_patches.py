@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segment.deepcrop import DeepCropSegmenter
 from segment.click_planes import distance_plane
+from segment.deepcrop import DeepCropSegmenter
 from segment.mask_ops import box_xyxy
 from segment.nets.deepcrop import DEEPMASK, V1, V2
 from train_segment.clicks import first_click
