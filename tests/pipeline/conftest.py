@@ -123,6 +123,7 @@ CRASHING = '''
 
 import os
 import signal
+from pathlib import Path
 
 from inpaint import load_inpainter
 from pipeline.models import Models
@@ -130,7 +131,10 @@ from weights import WeightsError
 
 
 class CrashingModels(Models):
-    """Fills as Telea does; but red photos kill their process, green ones take all memory, blue ones miss weights."""
+    """Fills as Telea does; but red photos kill their process, green ones take all memory, blue ones miss weights.
+
+    Purple ones kill it the first time that one is tried.
+    """
 
     @property
     def filler(self):
@@ -149,6 +153,9 @@ class _CrashingInpainter:
     def inpaint(self, image, hole):
         color = tuple(image[~hole][0].tolist())
         if color == (255, 0, 0):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if color == (255, 0, 255) and not Path(__file__).with_name("killed-once").exists():
+            Path(__file__).with_name("killed-once").touch()
             os.kill(os.getpid(), signal.SIGKILL)
         if color == (0, 255, 0):
             raise MemoryError
