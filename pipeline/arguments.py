@@ -63,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
             metavar="PX",
             help="how far the object's edge is soft on each side",
         )
+        command.add_argument(
+            "--matting", action="store_true", help="find the edge in the photo, hair by hair (slower; no --feather)"
+        )
 
     masks = _photo_command(commands, "masks", "save the masks and boxes of all objects, or of those selected")
     masks.set_defaults(quality=None)

@@ -155,11 +155,11 @@ def _effect(args: argparse.Namespace) -> Effect:
         case "erase":
             return Erase(args.grow, args.feather, args.mask_shape)
         case "cutout":
-            return CutOut(args.feather)
+            return CutOut(args.feather, args.matting)
         case "blur":
-            return Blur(args.sigma, args.feather)
+            return Blur(args.sigma, args.feather, args.matting)
         case _:
-            return Replace(_background(args.background, _max_pixels(args)), args.feather)
+            return Replace(_background(args.background, _max_pixels(args)), args.feather, args.matting)
 
 
 def _background(text: str, max_pixels: int) -> Pixels | Color:

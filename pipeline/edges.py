@@ -66,6 +66,24 @@ def lift(image: Pixels, mask: Mask, *, feather_px: float | None = None) -> Lifte
     return Lifted(rows, columns, opacity, crop + share * (behind - crop))
 
 
+def matted(image: Pixels, mask: Mask) -> Lifted:
+    """The masked object with the opacity and the colours that matting finds: hair without what is behind it.
+
+    image: (H, W, 3). mask: (H, W) bool with something in it; its edge may be off by a few percent of the object's size.
+    Raises ImportError without pymatting.
+    """
+    from pipeline.photo import to_uint8
+    from segment import matting
+
+    x0, y0, x1, y1 = mask_ops.box_xyxy(mask)
+    # Surely background on all sides of the unclear band: its colours are what the object's are told from.
+    margin = 3 * matting.default_band_px(mask) + 8
+    rows, columns = slice(max(0, y0 - margin), y1 + margin), slice(max(0, x0 - margin), x1 + margin)
+    crop, inside = image[rows, columns], mask[rows, columns]
+    alpha = matting.alpha_matte(to_uint8(crop), matting.trimap(inside))
+    return Lifted(rows, columns, alpha, matting.object_colours(crop, alpha))
+
+
 def _soft(inside: Mask, feather_px: float) -> NDArray[np.float32]:
     """(h, w) 0..1, one half at the mask's edge. Unlike a ramp over the distance it rounds the steps of the mask off."""
     opacity = inside.astype(np.float32)

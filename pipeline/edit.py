@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inpaint import Inpainter
-from pipeline.edges import blend, lift
+from pipeline.edges import Lifted, blend, lift, matted
 from pipeline.photo import Alpha, Pixels, to_depth, to_uint8
 from segment import mask_ops
 from segment.base import Mask
@@ -77,15 +77,16 @@ def default_erase_feather_px(mask: Mask, grow_px: int | None) -> float:
     return (default_grow_px(mask) if grow_px is None else grow_px) / 3
 
 
-def cut_out(image: Pixels, mask: Mask, *, feather_px: float | None = None) -> NDArray[Any]:
+def cut_out(image: Pixels, mask: Mask, *, feather_px: float | None = None, matting: bool = False) -> NDArray[Any]:
     """The object alone: (H, W, 4) RGBA of the image's dtype, transparent (and black) elsewhere.
 
     feather_px: how far the edge is soft on each side; None scales with the photo. Along the edge the colours are
     estimated from the inside, so that nothing of the old background shines through on a new one.
-    Raises ValueError if the shapes do not fit or the mask is empty.
+    matting: the edge is found in the photo instead, hair by hair; takes seconds, and pymatting.
+    Raises ValueError if the shapes do not fit, the mask is empty, or both feather_px and matting are given.
     """
     _check(image, mask, feather_px=feather_px, empty="nothing is selected, so there is nothing to cut out")
-    lifted = lift(image, mask, feather_px=feather_px)
+    lifted = _lifted(image, mask, feather_px, matting)
     full = np.iinfo(image.dtype).max
     result = np.zeros((*mask.shape, 4), image.dtype)
     window = result[lifted.rows, lifted.columns]
@@ -95,9 +96,14 @@ def cut_out(image: Pixels, mask: Mask, *, feather_px: float | None = None) -> ND
 
 
 def blur_background(
-    image: Pixels, mask: Mask, *, sigma_px: float | None = None, feather_px: float | None = None
+    image: Pixels,
+    mask: Mask,
+    *,
+    sigma_px: float | None = None,
+    feather_px: float | None = None,
+    matting: bool = False,
 ) -> Pixels:
-    """The photo with everything but the object blurred.
+    """The photo with everything but the object blurred. feather_px, matting: as in `cut_out`.
 
     sigma_px: of the Gaussian; None takes 1/40 of the shorter side. The object does not shine into the blur: its
     pixels have weight 0 there (normalised convolution), so there is no halo around it.
@@ -109,9 +115,10 @@ def blur_background(
         raise ValueError(f"sigma_px must be more than 0, got {sigma_px}")
     if mask.all():
         return image.copy()
-    lifted = lift(image, mask, feather_px=feather_px)
+    lifted = _lifted(image, mask, feather_px, matting)
     # The rim around a mask still holds the object's colours: the ring that erasing fills is left out as well.
     left_out = mask_ops.grow(mask, default_grow_px(mask))
+    left_out[lifted.rows, lifted.columns] |= lifted.opacity > 0.02  # hair that matting found beyond the ring
     return lifted.laid_on(_blurred(image, mask if left_out.all() else left_out, sigma_px))
 
 
@@ -137,16 +144,31 @@ def _small_gaussian(plane: NDArray[np.float32], small_wh: tuple[int, int], sigma
 
 
 def replace_background(
-    image: Pixels, mask: Mask, background: Pixels | Color, *, feather_px: float | None = None
+    image: Pixels,
+    mask: Mask,
+    background: Pixels | Color,
+    *,
+    feather_px: float | None = None,
+    matting: bool = False,
 ) -> Pixels:
-    """The object on another background.
+    """The object on another background. feather_px, matting: as in `cut_out`.
 
     background: a photo, (h, w, 3) of any size, scaled and cropped at its middle to cover; or a colour, three numbers
     0..255.
     Raises ValueError if the shapes do not fit, the mask is empty or the colour is none.
     """
     _check(image, mask, feather_px=feather_px, empty="nothing is selected, so nothing of the photo would be left")
-    return lift(image, mask, feather_px=feather_px).laid_on(cover(background, mask.shape, image.dtype))
+    return _lifted(image, mask, feather_px, matting).laid_on(cover(background, mask.shape, image.dtype))
+
+
+def _lifted(image: Pixels, mask: Mask, feather_px: float | None, matting: bool) -> Lifted:
+    if not matting:
+        return lift(image, mask, feather_px=feather_px)
+    if feather_px is not None:
+        raise ValueError(
+            "matting finds how soft the edge is by itself: a feather would have no effect, give one of them"
+        )
+    return matted(image, mask)
 
 
 def laid_on(colors: Pixels, alpha: Alpha, background: Pixels) -> Pixels:

@@ -39,6 +39,7 @@ class CutOut:
     """Keep only the object, on transparency."""
 
     feather_px: float | None = None
+    matting: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Blur:
 
     sigma_px: float | None = None
     feather_px: float | None = None
+    matting: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,7 @@ class Replace:
 
     background: Pixels | edit.Color
     feather_px: float | None = None
+    matting: bool = False
 
 
 Effect = Erase | CutOut | Blur | Replace
@@ -259,14 +262,14 @@ def apply(photo: Photo, mask: Mask, effect: Effect, *, inpainter: Inpainter | No
                 feather_px = edit.default_erase_feather_px(mask, grow_px)
             erased = edit.erase(pixels, hole, inpainter, grow_px=0, feather_px=feather_px)
             return photo.edited(photo.in_file_colors(erased), alpha=_filled_alpha(alpha, hole))
-        case Blur(sigma_px, feather_px):
-            blurred = edit.blur_background(pixels, mask, sigma_px=sigma_px, feather_px=feather_px)
+        case Blur(sigma_px, feather_px, matting):
+            blurred = edit.blur_background(pixels, mask, sigma_px=sigma_px, feather_px=feather_px, matting=matting)
             return photo.edited(blurred, alpha=alpha)
-        case CutOut(feather_px):
-            cut = edit.cut_out(pixels, mask, feather_px=feather_px)
+        case CutOut(feather_px, matting):
+            cut = edit.cut_out(pixels, mask, feather_px=feather_px, matting=matting)
             return photo.edited(cut[..., :3].copy(), alpha=_both(cut[..., 3], alpha))
-        case Replace(background, feather_px):
-            cut = edit.cut_out(pixels, mask, feather_px=feather_px)
+        case Replace(background, feather_px, matting):
+            cut = edit.cut_out(pixels, mask, feather_px=feather_px, matting=matting)
             behind = edit.cover(background, photo.hw, pixels.dtype)
             return photo.edited(edit.laid_on(cut[..., :3], _both(cut[..., 3], alpha), behind), alpha=None)
 
