@@ -34,6 +34,7 @@ ROUNDS = 3  # clicks that are answered one after the other, each with the answer
 REFINED_PX = 768  # largest side of the window in which edges are moved to the photo's
 SAME_ANSWER_IOU = 0.8  # masks that agree so well are one answer
 ALTERNATIVES = 3
+CUT_SHARE = 0.1  # of a side of the window that an answer may touch
 HOLE_SHARE = 0.01  # holes below this share of the mask are filled
 
 
@@ -133,7 +134,7 @@ class ClickNetSegmenter:
             if side < 0.9 * first.side_px:
                 corner = click.x - side // 2, click.y - side // 2
                 looks.append(self._answer(self._read(image, corner, side), corner, side, clicks, None))
-        return sorted(looks, key=lambda look: -look.score)
+        return sorted((look for look in looks if not _cut_off(look)), key=lambda look: -look.score)
 
     def _read(self, image: Image, corner_xy: tuple[int, int], side_px: int) -> dict[str, Plane]:
         size = self.config.input_px
@@ -237,6 +238,13 @@ def _holds(look: Look, clicks: Sequence[Click]) -> bool:
         0 <= click.x < cells and 0 <= click.y < cells and look.probability[click.y, click.x] > THRESHOLD
         for click in placed
     )
+
+
+def _cut_off(look: Look) -> bool:
+    """Whether the answer runs on beyond its window: a mask that ends in a straight line is no object."""
+    answer = look.probability > THRESHOLD
+    rim = max(line.mean() for line in (answer[0], answer[-1], answer[:, 0], answer[:, -1]))
+    return bool(rim > CUT_SHARE)
 
 
 def _grown(corner_xy: tuple[int, int], side: int, factor: float) -> tuple[tuple[int, int], int]:

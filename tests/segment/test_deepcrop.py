@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from segment import Click, NoObjectError, Segmenter, load_segmenter
-from segment.windows import BORDER
 from segment.metrics import iou
 from segment.nets.deepcrop import MARGIN_PX, DeepCropConfig, build_deepcrop, write_deepcrop
+from segment.windows import BORDER
 from weights import WeightsError
 
 VARIANTS = ("deepmask", "v1", "v2")

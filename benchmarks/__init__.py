@@ -1,0 +1,1 @@
+"""Speed and memory, as ratios measured in one run. One command each; the figures are in README.md here."""
