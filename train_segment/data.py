@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.random import Generator
 
@@ -182,11 +183,11 @@ def colour(strength: float) -> Augment:
 
     def change(sample: Sample, rng: Generator) -> Sample:
         brightness, contrast, saturation = 1 + rng.uniform(-strength, strength, 3)
-        photo = sample.image.astype(np.float32) * brightness
-        photo = (photo - photo.mean()) * contrast + photo.mean()
-        grey = photo.mean(axis=2, keepdims=True)
-        photo = (photo - grey) * saturation + grey
-        return replace(sample, image=np.rint(np.clip(photo, 0, 255)).astype(np.uint8))
+        # One linear map of a pixel: away from black, from the photo's mean, and from the pixel's own grey.
+        mixed = saturation * np.eye(3) + (1 - saturation) / 3
+        mean = brightness * float(np.mean(cv2.mean(sample.image)[:3]))
+        change_by = np.column_stack([brightness * contrast * mixed, np.full(3, mean * (1 - contrast))])
+        return replace(sample, image=np.asarray(cv2.transform(sample.image, change_by), np.uint8))
 
     return change
 

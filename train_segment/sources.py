@@ -76,7 +76,7 @@ class LabelFolder:
         labels, image = read_labels(mask), read_photo(photo)
         _check_size(labels, image)
         classes = self._classes.get(photo.resolve(), {})
-        found = [int(label) for label in np.unique(labels) if label not in (0, IGNORE)]
+        found = [int(label) for label in np.flatnonzero(np.bincount(labels.ravel())) if label not in (0, IGNORE)]
         objects = tuple((labels == label, classes.get(label)) for label in found)
         return Annotated(image, objects, labels == IGNORE)
 

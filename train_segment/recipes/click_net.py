@@ -96,7 +96,8 @@ class ClickNetTask:
             fine=recipe.fine,
         )
         self.net = build_click_net(self.config)
-        encoder = self.net.get_layer("encoder")
+        encoder = self._encoder = self.net.get_layer("encoder")
+        self._head = self.net.get_layer("head")
         if recipe.start_from:
             start, config = read_click_net(recipe.start_from)
             if replace(config, input_px=recipe.input_px) != self.config:
@@ -146,9 +147,11 @@ class ClickNetTask:
         views: list[_View] = list(batch.pop("views"))
         side = self._recipe.input_px
         previous: list[NDArray[np.float32] | None] = [None] * len(views)
-        for _ in range(int(rng.integers(self._recipe.rounds + 1))):
+        rounds = int(rng.integers(self._recipe.rounds + 1))
+        maps = self._encoder.predict_on_batch(batch["image"]) if rounds else {}
+        for _ in range(rounds):
             planes = np.stack([head_planes(v.clicks, p, side) for v, p in zip(views, previous, strict=True)])
-            logits = np.asarray(self.net.predict_on_batch({"image": batch["image"], "planes": planes})["mask"])
+            logits = np.asarray(self._head.predict_on_batch({**maps, "planes": planes})["mask"])
             for place, view in enumerate(views):
                 answer = _sigmoid(logits[place, ..., 0])
                 # Now and then the same clicks again: what a second look at a part of the photo is asked.
