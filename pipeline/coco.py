@@ -43,14 +43,14 @@ class Segment:
         if self.runs:
             pixels = np.repeat(np.arange(len(self.runs)) % 2 == 1, self.runs)
             return pixels.reshape(self.image_hw, order="F")
-        import cv2
+        from skimage.draw import polygon as pixels_in
 
-        canvas = np.zeros(self.image_hw, np.uint8)
+        mask = np.zeros(self.image_hw, bool)
         for polygon in self.polygons:
-            # A pixel's middle lies half a pixel from its corner; in 256ths, as fillPoly's shift takes them.
-            corners = np.rint((np.array(polygon).reshape(-1, 2) - 0.5) * 256).astype(np.int32)
-            cv2.fillPoly(canvas, [corners], 1, shift=8)
-        return canvas.astype(bool)
+            # A pixel's middle lies half a pixel from its corner.
+            columns, rows = np.array(polygon).reshape(-1, 2).T - 0.5
+            mask[pixels_in(rows, columns, self.image_hw)] = True
+        return mask
 
 
 def segment(annotation: Mapping[str, Any], image_hw: tuple[int, int], label: str | None) -> Segment:

@@ -76,8 +76,11 @@ def _run(args: argparse.Namespace, pick: Pick, effect: Effect | Masks) -> tuple[
 def _pick(args: argparse.Namespace) -> Pick:
     """What to select. Raises ValueError where options contradict each other."""
     given = {"--at": args.at, "--box": args.box, "--mask": args.mask, "--class": args.classes}
-    given["--subject"] = args.subject
+    given |= {"--all": args.everything, "--subject": args.subject}
+    given |= {f"--{name}": getattr(args, name) for name in _LISTS}
     used = [option for option, value in given.items() if value]
+    if used == ["--class", "--all"] or used == ["--class", "--coco"]:
+        used = used[::-1][:1]  # those classes of all that is there
     if len(used) > 1:
         raise ValueError(f"{' and '.join(used)} both say what to select: give one of them")
     if args.not_at and not args.at:

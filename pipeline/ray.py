@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -28,7 +29,7 @@ from pipeline.selection import Pick
 from weights import WeightsError
 
 _AT_ONCE = 1000  # photos handed to Ray Data at a time: each is a block of its own, so that one is lost with a worker
-_TRIES_AGAIN = 2  # of a photo whose worker died: it may be the photo's fault
+_TRIES = 3  # of a photo whose worker died: it may be the photo's fault, and Ray would try for ever
 
 
 class RayWorkers:
@@ -47,13 +48,12 @@ class RayWorkers:
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # tracebacks of what is tried again
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-        context.max_errored_blocks = -1  # a photo that brings its workers down fails alone
         self._job = pickle.dumps((job, example))
         total = ray.cluster_resources()
         most = total.get("GPU", 0) // gpus if gpus else total.get("CPU", 1)
         self._count = max(1, min(int(most), count or int(most)))
         self._gpus = gpus
-        check = ray.remote(num_gpus=gpus, max_retries=_TRIES_AGAIN)(_load)
+        check = ray.remote(num_gpus=gpus, max_retries=_TRIES)(_load)
         try:
             ray.get(check.remote(self._job))
         except ray.exceptions.RayTaskError as error:
@@ -76,50 +76,56 @@ class RayWorkers:
             yield from self._run(some)
 
     def _run(self, tasks: list[Task]) -> Iterator[Outcome]:
+        # Its handle keeps it alive; it takes no core from the photos.
+        begun = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Begun).remote()
         rows = [{"number": number, "task": pickle.dumps(_absolute(task))} for number, task in enumerate(tasks)]
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             PhotoActor,
-            fn_constructor_args=(self._job,),
-            # One photo in an actor: others in it would be charged with its death.
-            compute=ray.data.ActorPoolStrategy(
-                min_size=1, max_size=min(self._count, len(rows)), max_tasks_in_flight_per_actor=1
-            ),
+            fn_constructor_args=(self._job, begun),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(self._count, len(rows))),
             num_cpus=0 if self._gpus else 1,
             num_gpus=self._gpus,
-            ray_remote_args_fn=_retries,
         )
-        missing = dict(enumerate(tasks))
         for row in done.iter_rows():
-            task = missing.pop(row["number"], None)
-            value = pickle.loads(row["outcome"])
+            task, value = tasks[row["number"]], pickle.loads(row["outcome"])
             if isinstance(value, WeightsError):
                 raise value
-            if task is not None:
-                yield replace(value, source=task.source, target=task.target)
-        for task in missing.values():
-            yield failure(task, WorkerError(f"its Ray worker died, {_TRIES_AGAIN + 1} times"))
+            yield replace(value, source=task.source, target=task.target)
+
+
+class Begun:
+    """How often each photo was begun: more often than once only where a worker was lost with it."""
+
+    def __init__(self) -> None:
+        self._times: Counter[int] = Counter()
+
+    def count(self, number: int) -> int:
+        """Notes that the photo is begun. Returns how often that was."""
+        self._times[number] += 1
+        return self._times[number]
 
 
 class PhotoActor:
     """What does photos on a machine of the cluster: the same as every other runner."""
 
-    def __init__(self, job_and_example: bytes):
+    def __init__(self, job_and_example: bytes, begun: Any):
+        """begun: the handle of the actor that is Begun."""
+        self._begun = begun
         self._job, example = pickle.loads(job_and_example)
         load_models(self._job, example)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """The outcome of one row's task, or the WeightsError that ends the run."""
         task = pickle.loads(row["task"])
+        value: Outcome | WeightsError
+        if ray.get(self._begun.count.remote(row["number"])) > _TRIES:
+            error = WorkerError(f"its Ray worker died, {_TRIES} times")
+            return {"number": row["number"], "outcome": pickle.dumps(failure(task, error))}
         try:
-            value: Outcome | WeightsError = attempt(task, self._job)
+            value = attempt(task, self._job)
         except WeightsError as error:
             value = error
         return {"number": row["number"], "outcome": pickle.dumps(value)}
-
-
-def _retries() -> dict[str, Any]:
-    """Ray Data would try again for ever."""
-    return {"max_task_retries": _TRIES_AGAIN}
 
 
 def _load(job_and_example: bytes) -> None:
