@@ -33,10 +33,18 @@ def watch(
     its file changes; one that failed too.
     """
     known: dict[Path, Outcome] = {}
+
+    class Collecting(Reporter):
+        """What is told counts, though Ctrl-C may come before its round is over."""
+
+        def tell(self, outcome: Outcome) -> None:
+            known[outcome.source] = outcome
+            super().tell(outcome)
+
     before = signal.signal(signal.SIGTERM, _interrupt)  # as a service manager ends it
     try:
         # No bar: nobody knows how many will come.
-        with ExitStack() as stack, Reporter(args.command, 1, **_manner(args)) as reporter:
+        with ExitStack() as stack, Collecting(args.command, 1, **_manner(args)) as reporter:
             runner = stack.enter_context(start_runner(sys.maxsize))
             if not args.quiet and not args.json_lines:
                 print(f"watching {', '.join(map(str, args.inputs))}; Ctrl-C ends it", file=sys.stderr, flush=True)
@@ -48,8 +56,10 @@ def watch(
                 known |= {outcome.source: outcome for outcome in outcomes}
                 write_report(list(known.values()), args.out)
         raise AssertionError("photos come until somebody says stop")
-    except KeyboardInterrupt:
-        return list(known.values())  # the way to end it
+    except KeyboardInterrupt:  # the way to end it
+        if known:
+            write_report(list(known.values()), args.out)
+        return list(known.values())
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -1,0 +1,113 @@
+"""Watching a folder: photos are done as they come, whole ones only, each once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def watcher(tmp_path):
+    """start(*options): `clickaway watch inbox --out done` as a process, which says JSON lines."""
+    (tmp_path / "inbox").mkdir()
+    started = []
+
+    def start(*options: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "pipeline", "watch", "inbox", "--out", "done", "--json-lines"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(
+            [*command, "--inpainter", "telea", "--workers", "1", *options],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def _next(process: subprocess.Popen) -> dict:
+    line = process.stdout.readline()
+    assert line, process.stderr.read()
+    return json.loads(line)
+
+
+def _stop(process: subprocess.Popen, how: int) -> int:
+    process.send_signal(how)
+    process.communicate(timeout=60)
+    return process.returncode
+
+
+def test_photos_are_done_as_they_come_and_once(watcher, tmp_path, draw):
+    draw(tmp_path / "inbox" / "early.png", (1, 2, 200))
+    process = watcher("--box", "20,20,44,44")
+    assert _next(process)["output"] == "done/early.png"
+    draw(tmp_path / "inbox" / "trip" / "late.png", (3, 4, 200))
+    assert _next(process)["output"] == "done/trip/late.png"
+    (tmp_path / "inbox" / "bad.png").write_bytes(b"no photo")
+    assert _next(process)["status"] == "failed"
+    assert _stop(process, signal.SIGINT) == 1  # one has failed
+    rows = (tmp_path / "done" / "report.csv").read_text().splitlines()[1:]
+    assert {row.split(",")[0]: row.split(",")[1] for row in rows} == {
+        "inbox/early.png": "done",
+        "inbox/trip/late.png": "done",
+        "inbox/bad.png": "failed",
+    }
+
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "done").rglob("*.png")}
+    draw(tmp_path / "inbox" / "bad.png")
+    process = watcher("--box", "20,20,44,44")
+    line = _next(process)  # what was done is not done again
+    assert (line["output"], line["status"]) == ("done/bad.png", "done")
+    assert _stop(process, signal.SIGTERM) == 0
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_a_photo_that_is_still_being_copied_is_waited_for(watcher, tmp_path, draw):
+    content = draw(tmp_path / "whole.png", size=600).read_bytes()
+    process = watcher("--box", "20,20,44,44")
+    with (tmp_path / "inbox" / "slow.png").open("wb") as file:
+        for start in range(0, len(content), len(content) // 6 + 1):
+            file.write(content[start : start + len(content) // 6 + 1])
+            file.flush()
+            time.sleep(0.4)
+    assert _next(process)["status"] == "done"
+    assert _stop(process, signal.SIGINT) == 0
+
+
+def test_a_list_may_name_photos_that_come_later(watcher, tmp_path, draw):
+    (tmp_path / "boxes.csv").write_text("file,x0,y0,x1,y1\n")
+    draw(tmp_path / "inbox" / "a.png")
+    process = watcher("--boxes", "boxes.csv")
+    time.sleep(3)
+    assert not (tmp_path / "done" / "a.png").exists()
+    (tmp_path / "boxes.csv").write_text("file,x0,y0,x1,y1\na.png,20,20,44,44\n")
+    assert _next(process)["output"] == "done/a.png"
+    assert _stop(process, signal.SIGINT) == 0
+
+
+def test_what_cannot_be_watched_is_one_line(tmp_path, draw, monkeypatch, capsys):
+    from pipeline.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "a.png")
+    assert main(["watch", "a.png", "--out", "done", "--box", "1,1,3,3"]) == 2
+    assert capsys.readouterr().err == "clickaway erase: --watch needs a folder to watch\n"
+    assert main(["watch", ".", "--box", "1,1,3,3"]) == 2
+    assert "--watch needs --out DIR" in capsys.readouterr().err
