@@ -18,7 +18,7 @@ def start_encoder(net: Any, encoder: str, weights: str) -> None:
     if weights != "imagenet" and not Path(weights).is_file():
         raise FileNotFoundError(f"there is no file {weights} with the encoder's weights")
     if encoder == "squeezenet":
-        squeezenet.start_from_imagenet(net, weights)
+        squeezenet.start_from(net, weights)
     elif encoder == "vgg11":
         vgg.copy_torchvision(_state_dict(weights), net, encoder)
     elif encoder in resnet.PYRAMIDS or encoder == "vgg19":

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
-from numpy.typing import NDArray
+
+from weights import WeightsError
 
 # Caffe's means, here in RGB: what the public weights subtract.
 MEANS = (123.0, 117.0, 104.0)
@@ -23,6 +24,10 @@ _FIRES = {  # name -> filters squeezed to, expanded to by each of its two kernel
     "fire7": (48, 192),
     "fire8": (64, 256),
     "fire9": (64, 256),
+}
+
+_KEYS = {"conv1": "conv1"} | {  # layer -> its name in the public file
+    f"{fire}_{part}": f"{fire}/{part}" for fire in _FIRES for part in ("squeeze1x1", "expand1x1", "expand3x3")
 }
 
 
@@ -43,30 +48,29 @@ def features(image: Any, *, prefix: str = "") -> dict[int, Any]:
     return found
 
 
-def start_from_imagenet(net: keras.Model, file: str | Path, *, prefix: str = "") -> None:
-    """Gives the layers of features their ImageNet weights.
+def start_from(net: keras.Model, file: str | Path, *, prefix: str = "") -> None:
+    """Gives the layers of features the weights of a file: ImageNet's, or those of a net trained here.
 
-    file: .npz with "conv1/kernel", "fire2/squeeze1x1/kernel" and so on, kernels (kh, kw, in, out), for BGR pixels.
-    Raises ValueError if an array is missing or has another shape.
+    file: .npz with "conv1/kernel", "fire2/squeeze1x1/kernel" and so on, kernels (kh, kw, in, out), for BGR pixels as
+    the public ImageNet weights are; or a bundle of ClickNet. Raises ValueError if an array is missing or has another
+    shape, WeightsError if the file is no whole .npz.
     """
-    with np.load(Path(file), allow_pickle=False) as arrays:
-        _assign(net, arrays, prefix, str(file))
-
-
-def _assign(net: keras.Model, arrays: Mapping[str, NDArray[Any]], prefix: str, source: str) -> None:
-    names = {"conv1": "conv1"}
-    for fire in _FIRES:
-        names |= {f"{fire}_{part}": f"{fire}/{part}" for part in ("squeeze1x1", "expand1x1", "expand3x3")}
-    for layer_name, key in names.items():
+    try:
+        with np.load(Path(file), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{file} is not a whole .npz file ({error})") from error
+    ours = "encoder/conv1/kernel" in arrays
+    for layer_name, key in _KEYS.items():
         layer = net.get_layer(prefix + layer_name)
         for variable, kind in ((layer.kernel, "kernel"), (layer.bias, "bias")):
-            if f"{key}/{kind}" not in arrays or arrays[f"{key}/{kind}"].shape != tuple(variable.shape):
-                raise ValueError(
-                    f"{source} is not SqueezeNet 1.1: {key}/{kind} must be there and {tuple(variable.shape)}"
-                )
-            array = arrays[f"{key}/{kind}"]
+            name = f"encoder/{layer_name}/{kind}" if ours else f"{key}/{kind}"
+            if name not in arrays or arrays[name].shape != tuple(variable.shape):
+                raise ValueError(f"{file} is not SqueezeNet 1.1: {name} must be there and {tuple(variable.shape)}")
+            array = arrays[name].astype(np.float32)
             # The public weights see BGR: turned once here, the net sees RGB like everything else.
-            variable.assign(array[:, :, ::-1] if layer_name == "conv1" and kind == "kernel" else array)
+            turned = not ours and layer_name == "conv1" and kind == "kernel"
+            variable.assign(array[:, :, ::-1] if turned else array)
 
 
 def _fire(x: Any, squeezed: int, expanded: int, name: str) -> Any:

@@ -12,8 +12,8 @@ from segment import Click, NoObjectError, Segmenter, load_segmenter
 from segment.click_net import ClickNetSegmenter
 from segment.click_planes import head_planes
 from segment.metrics import iou
+from segment.nets import squeezenet
 from segment.nets.click_net import ClickNetConfig, build_click_net, read_click_net, write_click_net
-from segment.nets.squeezenet import start_from_imagenet
 from weights import WeightsError
 
 TINY = ClickNetConfig(input_px=64, embedding=8, trunk=8, blocks=1, fine=8)
@@ -163,9 +163,9 @@ def test_squeezenet_takes_its_public_weights_and_refuses_others(tmp_path: Path) 
             arrays |= {f"{key}/{v.name}": np.random.default_rng(0).random(v.shape, np.float32) for v in layer.weights}
     assert sum(array.size for array in arrays.values()) == 722_496
     np.savez(tmp_path / "squeezenet.npz", **arrays)
-    start_from_imagenet(encoder, tmp_path / "squeezenet.npz")
+    squeezenet.start_from(encoder, tmp_path / "squeezenet.npz")
     np.testing.assert_array_equal(np.array(encoder.get_layer("conv1").kernel), arrays["conv1/kernel"][:, :, ::-1])
     del arrays["fire9/expand3x3/bias"]
     np.savez(tmp_path / "other.npz", **arrays)
     with pytest.raises(ValueError, match="fire9/expand3x3/bias must be there"):
-        start_from_imagenet(encoder, tmp_path / "other.npz")
+        squeezenet.start_from(encoder, tmp_path / "other.npz")

@@ -45,7 +45,9 @@ class ClickNetRecipe(Recipe):
     trunk: int = option(128, "channels at a sixteenth of the picture")
     blocks: int = option(4, "residual blocks there")
     fine: int = option(32, "channels at a quarter")
-    encoder_weights: str = option("", "SqueezeNet 1.1's ImageNet weights (.npz): what the encoder starts from")
+    encoder_weights: str = option(
+        "", "SqueezeNet 1.1's ImageNet weights, or a bundle of ClickNet (.npz), to start from"
+    )
     encoder_rate: float = option(1 / 15, "factor on the rate of the encoder, which knows ImageNet already")
     frozen: tuple[str, ...] = option(
         ("conv1", "fire2", "fire3"), "encoder layers that stay as they are", metavar="NAME"
@@ -84,8 +86,8 @@ class ClickNetTask:
     def __init__(
         self, recipe: ClickNetRecipe, labelled: Labelled, training: Sequence[int], held_out: Sequence[int]
     ) -> None:
+        from segment.nets import squeezenet
         from segment.nets.click_net import ClickNetConfig, build_click_net, read_click_net
-        from segment.nets.squeezenet import start_from_imagenet
 
         self._recipe = recipe
         self.config = ClickNetConfig(
@@ -104,7 +106,7 @@ class ClickNetTask:
                 raise ValueError(f"{recipe.start_from} is of another size: it has {config}")
             self.net.set_weights(start.get_weights())
         elif recipe.encoder_weights:
-            start_from_imagenet(encoder, recipe.encoder_weights)
+            squeezenet.start_from(encoder, recipe.encoder_weights)
         for layer in encoder.layers:
             layer.trainable = not layer.name.startswith(tuple(recipe.frozen) or ("-",))
         self.rate_factors: Mapping[str, float] = {"conv1": recipe.encoder_rate, "fire": recipe.encoder_rate}

@@ -30,14 +30,16 @@ class SubjectRecipe(ProminentRecipe):
 
     trunk: int = option(160, "channels at a sixteenth of the picture")
     blocks: int = option(4, "residual blocks there")
-    encoder_weights: str = option("", "SqueezeNet 1.1's ImageNet weights (.npz): what the encoder starts from")
+    encoder_weights: str = option(
+        "", "SqueezeNet 1.1's ImageNet weights, or a bundle of ClickNet (.npz), to start from"
+    )
     encoder_rate: float = option(1 / 15, "factor on the rate of the encoder, which knows ImageNet already")
     frozen: tuple[str, ...] = option(
         ("conv1", "fire2", "fire3"), "encoder layers that stay as they are", metavar="NAME"
     )
 
     def task(self, labelled: Labelled, training: Sequence[int], held_out: Sequence[int]) -> Task:
-        from segment.nets.squeezenet import start_from_imagenet
+        from segment.nets import squeezenet
         from segment.nets.subject import SubjectConfig, build_subject, read_subject, write_subject
 
         config = SubjectConfig(trunk=self.trunk, blocks=self.blocks, input_px=self.input_px)
@@ -45,7 +47,7 @@ class SubjectRecipe(ProminentRecipe):
         if self.start_from:
             start_net(net, config, read_subject(self.start_from), self.start_from)
         elif self.encoder_weights:
-            start_from_imagenet(net, self.encoder_weights)
+            squeezenet.start_from(net, self.encoder_weights)
         known = bool(self.start_from or self.encoder_weights)
         for layer in net.layers:
             # Layers that are to stay as they are must be something first.
