@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from segment import SEGMENTERS, Click
 
 _SUFFIX = {"erase": "-erased", "cutout": "-cutout", "blur": "-blurred", "replace": "-replaced"}
 _MASKS_FILE = "annotations.json"
+VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")  # pipeline.video's, which loads OpenCV
 _LISTS = ("points", "boxes", "masks", "coco")  # options that say of each photo what to select
 
 
@@ -30,12 +32,43 @@ def run_effect(args: argparse.Namespace) -> int:
     Raises ValueError, OSError, WeightsError or ImportError, before any photo is done, if nothing can be done at all.
     """
     pick = _pick(args)
+    if any(path.suffix.lower() in VIDEO_EXTENSIONS for path in args.inputs):
+        return _run_video(args, pick)
     check_running(args)
     _planned(args)
     effect = _effect(args)
     if args.output is not None and not args.dry_run:
         check_target(args.output, effect, overwrite=args.overwrite)
     return _run(args, pick, effect)[1]
+
+
+def _run_video(args: argparse.Namespace, pick: Pick) -> int:
+    """Does blur or replace on one film. Returns the exit code."""
+    from tqdm import tqdm
+
+    from pipeline.video import film_models, process_video
+
+    if len(args.inputs) > 1:
+        raise InputError("a film is done by itself: give one")
+    source = args.inputs[0]
+    folder = args.out or source.parent
+    target = args.output or folder / f"{source.stem}{_SUFFIX[args.command]}{source.suffix}"
+    models = film_models(_models(args, pick))
+    notes = models.subject_notes if not pick.classes else []
+    for note in notes:
+        print(f"{source}: note: {note}", file=sys.stderr)
+    with tqdm(unit="frame", disable=None if not args.quiet else True) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total or None
+            bar.update(done - bar.n)
+
+        filmed = process_video(source, target, pick, _effect(args), models, overwrite=args.overwrite, progress=progress)
+    if not args.quiet:
+        lost = f", no subject in {filmed.without_subject}" if filmed.without_subject else ""
+        speed = f"{filmed.frames_per_second:.1f} frames/s"
+        print(f"{filmed.target}: {filmed.frames} frames{lost}, {speed}; the sound is not copied")
+    return 0
 
 
 def run_masks(args: argparse.Namespace) -> int:

@@ -7,6 +7,8 @@ minute: nothing of it is loaded before it is needed.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +99,7 @@ def _solved(image: Image, marks: NDArray[np.uint8]) -> Plane:
     return np.asarray(alpha, np.float32)
 
 
-def _pymatting():  # type: ignore[no-untyped-def]
+def _pymatting() -> Any:
     try:
         import pymatting
     except ImportError as error:

@@ -1,0 +1,173 @@
+"""Films: every frame edited, masks that follow movement, files whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import segment
+from pipeline.__main__ import main
+from pipeline.job import Blur, CutOut, Erase, Replace
+from pipeline.models import Models
+from pipeline.selection import Pick
+from pipeline.video import VideoError, edited_frame, film_models, follow, process_video
+from segment.base import NoObjectError, Selection
+from segment.metrics import iou
+
+HW = (72, 96)
+
+
+def scene(x: int, hw=HW):
+    """A bright ball at column x on a dark, finely patterned ground, and its mask."""
+    rows, columns = np.mgrid[: hw[0], : hw[1]]
+    mask = (rows - hw[0] // 2) ** 2 + (columns - x) ** 2 < 16**2
+    ground = 40 + 30 * ((rows // 2 + columns // 2) % 2)
+    frame = np.where(mask[..., None], (230, 210, 120), ground[..., None] * np.ones(3))
+    return frame.astype(np.uint8), mask
+
+
+class BrightSegmenter:
+    """A test double: what is bright is the subject."""
+
+    def encode(self, image):
+        return image[..., 0] > 150
+
+    def select(self, encoding, clicks=()):
+        if not encoding.any():
+            raise NoObjectError("all is dark")
+        return [Selection(encoding, None, 1.0)]
+
+
+@pytest.fixture(autouse=True)
+def bright(monkeypatch):
+    module = types.ModuleType("clickaway_test_films")
+    module.BrightSegmenter = BrightSegmenter
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(segment.SEGMENTERS, "bright", f"{module.__name__}:BrightSegmenter")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12, HW[::-1])
+    for number in range(8):
+        writer.write(np.ascontiguousarray(scene(30 + 3 * number)[0][..., ::-1]))
+    writer.release()
+    return path
+
+
+def read(path: Path) -> list[np.ndarray]:
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while True:
+        there, frame = capture.read()
+        if not there:
+            capture.release()
+            return frames
+        frames.append(frame[..., ::-1])
+
+
+def test_a_mask_that_flickers_is_steadied():
+    frame, mask = scene(48)
+    followed = None
+    shown = []
+    for number in range(12):
+        bad = number in (5, 9)  # the net loses the ball for a frame
+        followed = follow(followed, frame, np.zeros_like(mask) if bad else mask)
+        shown.append(iou(followed.mask(frame), mask))
+    assert min(shown) > 0.85
+
+
+def test_the_mask_moves_with_the_picture():
+    followed = None
+    for x in range(20, 76, 4):
+        frame, mask = scene(x)
+        followed = follow(followed, frame, mask, memory=0.9)
+    lagging = 0.0  # what the same memory without movement would give
+    opacity = None
+    for x in range(20, 76, 4):
+        mask = scene(x)[1].astype(float)
+        opacity = mask if opacity is None else 0.9 * opacity + 0.1 * mask
+    lagging = iou(opacity >= 0.5, mask > 0.5)
+    assert iou(followed.mask(frame), mask > 0.5) > max(0.75, lagging + 0.2)
+
+
+def test_nothing_of_another_shot_stays():
+    first, mask = scene(30)
+    bright = np.full_like(first, 220)
+    followed = follow(follow(None, first, mask), bright, np.zeros_like(mask))
+    assert followed.opacity.max() == 0
+    assert follow(followed, first[:40], mask[:40]).opacity.max() == 1  # another size begins anew too
+
+
+def test_a_film_is_written_frame_for_frame(clip, tmp_path):
+    seen = []
+    filmed = process_video(
+        clip, tmp_path / "out.avi", Pick(), Replace((0, 200, 0)), Models(segmenter="bright"),
+        progress=lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    frames = read(tmp_path / "out.avi")
+    assert filmed.frames == len(frames) == 8
+    assert filmed.frames_per_second > 0
+    assert seen[-1] == (8, 8)
+    for number, frame in enumerate(frames):
+        assert np.abs(frame[5, 5].astype(int) - (0, 200, 0)).max() < 25
+        assert np.abs(frame[36, 30 + 3 * number].astype(int) - (230, 210, 120)).max() < 40
+    assert list(tmp_path.glob(".*")) == []
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mov"])
+def test_the_extension_says_the_format(clip, tmp_path, suffix):
+    target = tmp_path / f"out{suffix}"
+    process_video(clip, target, Pick(), Blur(), Models(segmenter="bright"))
+    assert len(read(target)) == 8
+
+
+def test_without_a_subject_everything_is_background(clip):
+    frame, _ = scene(40)
+    nothing = np.zeros(HW, bool)
+    assert edited_frame(frame, nothing, Blur(3.0))[:10].std() < 0.2 * frame[:10].std()
+    assert (edited_frame(frame, nothing, Replace((1, 2, 3))) == (1, 2, 3)).all()
+
+
+@pytest.mark.parametrize(
+    ("effect", "target", "message"),
+    [
+        (CutOut(), "out.mp4", "transparency"),
+        (Erase(), "out.mp4", "not made of films"),
+        (Blur(), "out.gif", "films are .mp4"),
+    ],
+)
+def test_what_cannot_be_a_film_is_said_in_a_line(clip, tmp_path, effect, target, message):
+    with pytest.raises(VideoError, match=message):
+        process_video(clip, tmp_path / target, Pick(), effect, Models())
+
+
+def test_a_file_that_is_no_film_leaves_nothing_behind(tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"no film at all")
+    with pytest.raises(VideoError, match="no film"):
+        process_video(tmp_path / "bad.mp4", tmp_path / "out.mp4", Pick(), Blur(), Models())
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.mp4"]
+
+
+def test_the_command_writes_beside_the_film_and_says_how_fast(clip, capsys):
+    command = ["blur", str(clip), "--segmenter", "bright"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "clip-blurred.avi: 8 frames" in out
+    assert "frames/s" in out
+    assert main(command) != 0
+    assert "exists already" in capsys.readouterr().err
+    assert main(["blur", str(clip), "--at", "3,3", "-o", str(clip.with_name("x.avi"))]) != 0
+    assert "a click, a box or a mask is of one picture" in capsys.readouterr().err
+
+
+def test_the_bundled_net_looks_at_a_frame_once(monkeypatch, tmp_path):
+    monkeypatch.setattr("segment.prominent.bundled_subject", lambda: tmp_path)
+    models = film_models(Models())
+    assert (models.segmenter, dict(models.segmenter_options)) == ("subject", {"flip": False})
+    assert film_models(Models(segmenter="grabcut")).segmenter == "grabcut"
