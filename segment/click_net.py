@@ -23,6 +23,7 @@ from segment.windows import cut_square, middle_corner
 from weights import WEIGHTS, WeightsError, locate
 
 Plane = NDArray[np.float32]
+Maps = dict[str, NDArray[np.float32]]  # the encoder's, by name
 
 BUNDLED = "clicknet"  # the name of the bundled net in weights.WEIGHTS
 THRESHOLD = 0.5
@@ -31,6 +32,8 @@ FAR = 0.25  # a window smaller than this share of the one before is too far a ju
 WORTH_ZOOMING = 0.85  # a window larger than this share of the first one would show nothing new
 SMALLEST_VIEW_PX = 48  # of the photo: less shows nothing but blur
 ROUNDS = 3  # clicks that are answered one after the other, each with the answer before as a hint; earlier ones together
+MIRROR = True  # the second look is taken of the mirror image too: what both say is surer than what one says
+AGAIN = 0  # times that the last answer is given back with the same clicks
 REFINED_PX = 768  # largest side of the window in which edges are moved to the photo's
 SAME_ANSWER_IOU = 0.8  # masks that agree so well are one answer
 ALTERNATIVES = 3
@@ -117,7 +120,8 @@ class ClickNetSegmenter:
             far = side < FAR * look.side_px
             if far:  # an answer of so few pixels says little about its own size
                 corner, side = _grown(corner, side, 2.0)
-            closer = self._answer(self._read(image, corner, side), corner, side, clicks, look)
+            maps = self._read(image, corner, side, mirrored=MIRROR and not far)
+            closer = self._answer(maps, corner, side, clicks, look)
             if not _holds(closer, clicks):  # lost on the way: what was seen before is better than nothing
                 break
             look = closer
@@ -136,36 +140,35 @@ class ClickNetSegmenter:
                 looks.append(self._answer(self._read(image, corner, side), corner, side, clicks, None))
         return sorted((look for look in looks if not _cut_off(look)), key=lambda look: -look.score)
 
-    def _read(self, image: Image, corner_xy: tuple[int, int], side_px: int) -> dict[str, Plane]:
+    def _read(self, image: Image, corner_xy: tuple[int, int], side_px: int, *, mirrored: bool = False) -> Maps:
+        """The encoder's maps of a square of the photo; with mirrored, of its mirror image too."""
         size = self.config.input_px
         how = cv2.INTER_AREA if side_px > size else cv2.INTER_LINEAR
         square = cv2.resize(cut_square(image, corner_xy, side_px), (size, size), interpolation=how)
-        return {
-            name: np.asarray(a) for name, a in self._encoder.predict_on_batch(square[None].astype(np.float32)).items()
-        }
+        batch = np.stack([square, square[:, ::-1]] if mirrored else [square]).astype(np.float32)
+        return {name: np.asarray(array) for name, array in self._encoder.predict_on_batch(batch).items()}
 
     def _answer(
-        self,
-        maps: dict[str, Plane],
-        corner_xy: tuple[int, int],
-        side_px: int,
-        clicks: Sequence[Click],
-        before: Look | None,
+        self, maps: Maps, corner_xy: tuple[int, int], side_px: int, clicks: Sequence[Click], before: Look | None
     ) -> Look:
-        """The answer to the last clicks one after the other, as in training."""
+        """The answer to the last clicks one after the other, as in training; the mean over the mirrored too."""
         size = self.config.input_px
-        scale = size / side_px
-        placed = [_placed(click, corner_xy, scale) for click in clicks]
+        placed = [_placed(click, corner_xy, size / side_px) for click in clicks]
         first_round = max(1, len(placed) - ROUNDS + 1)
         while not any(click.positive for click in placed[:first_round]):
             first_round += 1
         previous = None if before is None else _seen_from(before, corner_xy, side_px, size // 4)
-        for number in range(first_round, len(placed) + 1):
-            inputs = {**maps, "planes": head_planes(placed[:number], previous, size)[None]}
-            outputs = self._head.predict_on_batch(inputs)
-            probability = _sigmoid(np.asarray(outputs["mask"][0, ..., 0], np.float32))
+        for number in [*range(first_round, len(placed) + 1), *[len(placed)] * AGAIN]:
+            planes = head_planes(placed[:number], previous, size)
+            both = [planes, _mirrored(planes)] if len(maps["p2"]) > 1 else [planes]
+            outputs = self._head.predict_on_batch({**maps, "planes": np.stack(both)})
+            logits = np.asarray(outputs["mask"], np.float32)[..., 0]
+            if len(logits) > 1:
+                logits = (logits[:1] + logits[1:, :, ::-1]) / 2
+            probability = _sigmoid(logits[0])
             previous = cv2.resize(probability, (size // 4, size // 4), interpolation=cv2.INTER_AREA)
-        return Look(corner_xy, side_px, probability, float(_sigmoid(np.asarray(outputs["score"][0, 0], np.float32))))
+        score = float(_sigmoid(np.asarray(outputs["score"], np.float32)).mean())
+        return Look(corner_xy, side_px, probability, score)
 
     def _mask(self, image: Image, look: Look, clicks: Sequence[Click]) -> Mask:
         """(H, W) bool: the parts of the answer that hold a positive click, their edges moved to the photo's."""
@@ -288,6 +291,13 @@ def _seen_from(look: Look, corner_xy: tuple[int, int], side_px: int, cells: int)
         for start, own in zip(corner_xy, look.corner_xy, strict=True)
     ]
     return np.where(inside[1][:, None] & inside[0][None], seen, 0).astype(np.float32)
+
+
+def _mirrored(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """head_planes' planes of the mirror image."""
+    turned = planes[:, ::-1].copy()
+    turned[..., 4] = -turned[..., 4]  # columns to the click
+    return turned
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> Plane:

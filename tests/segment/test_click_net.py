@@ -39,18 +39,18 @@ class Likeness:
 
     def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         self.calls += 1
-        bright, planes = inputs["p2"][0, ..., 0], inputs["planes"][0].repeat(2, 0).repeat(2, 1)
-        wanted = (bright * planes[..., 0]).sum() / planes[..., 0].sum()
+        bright, disks = inputs["p2"][..., 0], inputs["planes"].repeat(2, 1).repeat(2, 2)[..., 0]
+        wanted = (bright * disks).sum((1, 2), keepdims=True) / disks.sum((1, 2), keepdims=True)
         logits = 8 - np.abs(bright - wanted) / 4
-        return {"mask": logits[None, ..., None], "score": np.array([[2.0]])}
+        return {"mask": logits[..., None], "score": np.full((len(bright), 1), 2.0)}
 
 
 class Brightness:
     """An encoder that sees how bright each part is."""
 
     def predict_on_batch(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        _, height, width, _ = image.shape
-        return {"p2": image.mean(-1).reshape(1, height // 2, 2, width // 2, 2).mean((2, 4))[..., None]}
+        count, height, width, _ = image.shape
+        return {"p2": image.mean(-1).reshape(count, height // 2, 2, width // 2, 2).mean((2, 4))[..., None]}
 
 
 @pytest.fixture
