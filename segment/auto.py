@@ -10,8 +10,9 @@ from typing import Any
 
 from segment import checkpoints, load_segmenter
 from segment.base import Click, Image, InstanceSegmenter, NoObjectError, Segmenter, Selection, check_clicks, check_image
-from segment.click_net import bundled
+from segment.click_net import SAME_ANSWER_IOU, bundled
 from segment.instances import Instances, still_wanted
+from segment.metrics import iou
 from weights import WeightsError
 
 
@@ -30,7 +31,7 @@ class AutoEncoding:
 
 
 class AutoSegmenter:
-    """Mask R-CNN where its checkpoint is here and it finds something under the click, else the fallback.
+    """Mask R-CNN where its checkpoint is here and it finds something under the click, else the fallback: ClickNet.
 
     Nothing is ever downloaded: what is not here is done without. Models are loaded when they are first needed.
     """
@@ -89,6 +90,8 @@ class AutoSegmenter:
     def select(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
         """The detector's selections if its first holds every positive click; the fallback's for the clicks it misses.
 
+        ClickNet's answers that are others than the detector's follow as alternatives.
+
         Fills in encoding.fallback the first time it is needed.
         Raises NoObjectError if neither finds anything, ValueError if a click is outside the photo.
         """
@@ -101,7 +104,7 @@ class AutoSegmenter:
             return self._select_fallback(encoding, clicks)
         detected, missed = self._select_detected(encoding, clicks)
         if detected and _hold(detected[0], wanted):
-            return detected
+            return [*detected, *self._alternatives(encoding, clicks, detected)]
         alone = {click: self._select_detected(encoding, [click, *unwanted])[0] for click in wanted}
         held = [click for click in wanted if alone[click] and _hold(alone[click][0], [click])]
         try:
@@ -135,6 +138,18 @@ class AutoSegmenter:
             return (detector.select(encoding.detected, clicks) if detector else []), None
         except NoObjectError as error:
             return [], error
+
+    def _alternatives(
+        self, encoding: AutoEncoding, clicks: Sequence[Click], detected: Sequence[Selection]
+    ) -> list[Selection]:
+        """What ClickNet takes under the clicks and the detector does not: parts, and things of no class."""
+        if self._fallback_name != "clicknet":  # GrabCut's would be slow, and worse
+            return []
+        try:
+            found = self._select_fallback(encoding, clicks)
+        except NoObjectError:
+            return []
+        return [other for other in found if all(iou(other.mask, one.mask) < SAME_ANSWER_IOU for one in detected)]
 
     def _select_fallback(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
         with self._lock:

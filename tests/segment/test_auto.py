@@ -102,6 +102,18 @@ def test_detector_answers_where_it_finds_something_and_the_fallback_is_not_asked
     assert (Detector.encoded, Fallback.encoded) == (1, 0)
 
 
+def test_what_clicknet_takes_and_the_detector_does_not_is_an_alternative(
+    fallback: None, both: AutoSegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = np.zeros(HW, bool)
+    part[5:10, 5:10] = True
+    monkeypatch.setattr(both, "_fallback_name", "clicknet")
+    monkeypatch.setattr(both, "_select_fallback", lambda *_: [Selection(LEFT, None, 0.7), Selection(part, None, 0.6)])
+    first, second = both.select(both.encode(IMAGE), [ON_LEFT])
+    assert first.label == "left" and second.label is None
+    np.testing.assert_array_equal(second.mask, part)
+
+
 def test_fallback_answers_where_the_detector_finds_nothing_and_sees_the_photo_once(both: AutoSegmenter) -> None:
     encoding = both.encode(IMAGE)
     for _ in range(2):
