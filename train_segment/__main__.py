@@ -21,16 +21,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recipe_parser = recipes.add_parser(name, help=text, description=text)
         recipe_parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
         recipe_parser.add_argument("--find-rate", action="store_true", help="print the loss at rising rates, and stop")
+        if name == "extractnet":
+            recipe_parser.add_argument("--table", action="store_true", help="train every variant of the report's table")
         add_arguments(recipe_parser, start)
     given = vars(parser.parse_args(arguments))
     name, resume, find_rate = given.pop("recipe"), given.pop("resume"), given.pop("find_rate")
+    as_table = given.pop("table", False)
     try:
         start = RECIPES[name]
         file = Path(given.get("out", "")) / "config.json"
         if resume and "out" in given and file.is_file():
             start = read_config(file, start)
         recipe = with_values(start, given)
-        recipe.check()
+        if not as_table:  # a table checks each of its runs
+            recipe.check()
     except (ValueError, OSError) as error:
         return _fail(error)
 
@@ -39,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from weights import WeightsError
 
     try:
+        if as_table:
+            from train_segment.extractnet_table import run_table
+
+            print("\n".join(run_table(recipe)))  # type: ignore[arg-type]
+            return 0
         run = Run(recipe, name, resume=resume)
     except (ValueError, OSError, ImportError, CheckpointError, WeightsError) as error:
         return _fail(error)
