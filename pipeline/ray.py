@@ -79,8 +79,9 @@ class RayWorkers:
         # Its handle keeps it alive; it takes no core from the photos.
         begun = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Begun).remote()
         rows = [{"number": number, "task": pickle.dumps(_absolute(task))} for number, task in enumerate(tasks)]
+        actor: Any = PhotoActor  # Ray's types know functions alone
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-            PhotoActor,
+            actor,
             fn_constructor_args=(self._job, begun),
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(self._count, len(rows))),
             num_cpus=0 if self._gpus else 1,

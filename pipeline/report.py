@@ -32,7 +32,7 @@ class Reporter:
         self._many = total > 1
         # No bar where nobody looks at it: in a log it would be a line for each photo.
         shown = self._many and not quiet
-        self._bar = tqdm(total=total, unit=" photos", bar_format=_BAR, disable=None if shown else True, smoothing=0.1)
+        self._bar = tqdm(total=total, unit=" photos", bar_format=_BAR, disable=None if shown else True, leave=False)
         self._start = time.perf_counter()
 
     def __enter__(self) -> Reporter:
@@ -87,10 +87,14 @@ def said(outcome: Outcome) -> str:
     """One line for a person."""
     if outcome.skipped:
         return f"{outcome.source}: left out: {outcome.skipped}"
-    what = outcome.label or "selection"
+    return f"{outcome.target}: {described(outcome)}, {outcome.seconds:.1f} s"
+
+
+def described(outcome: Outcome) -> str:
+    """What was selected: "dog 0.83, 7.0% of the photo"."""
     score = f" {outcome.score:.2f}" if outcome.score is not None and outcome.label else ""
     share = f", {outcome.share:.1%} of the photo" if outcome.share is not None else ""
-    return f"{outcome.target}: {what}{score}{share}, {outcome.seconds:.1f} s"
+    return f"{outcome.label or 'selection'}{score}{share}"
 
 
 def _shown(text: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.job import Outcome
+from pipeline.report import described
 from segment.base import Image, Mask
 
 PREVIEW_PX = 240  # longer side of a small picture
@@ -58,7 +59,7 @@ def sheet(outcomes: Sequence[Outcome]) -> NDArray[np.uint8]:
         else:
             pen.rectangle((left, top, left + PREVIEW_PX, top + PREVIEW_PX), outline=_FAILED)
         trouble = outcome.error or outcome.skipped
-        what = trouble or f"{outcome.label or 'selection'} {outcome.score or 0:.2f}, {outcome.share or 0:.1%}"
+        what = trouble or described(outcome)
         for line, text in enumerate((outcome.source.name, what)):
             place = left, top + PREVIEW_PX + 2 + line * _TEXT_PX // 2
             pen.text(place, _fitting(text, pen, font), fill=_FAILED if trouble and line else _INK, font=font)
