@@ -56,11 +56,9 @@ class RayWorkers:
         check = ray.remote(num_gpus=gpus, max_retries=_TRIES)(_load)
         try:
             ray.get(check.remote(self._job))
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from error
-        except BaseException:
+        except BaseException as error:
             self.__exit__()
-            raise
+            raise error.cause if isinstance(error, ray.exceptions.RayTaskError) else error from None
 
     def __enter__(self) -> RayWorkers:
         return self
