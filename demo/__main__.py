@@ -35,6 +35,7 @@ def _serve(args: argparse.Namespace) -> int:
     from demo.app import build_app, launch
     from demo.studio import Studio
     from pipeline.models import Models
+    from pipeline.video import film_models
 
     options: dict[str, Any] = {"checkpoint": args.checkpoint} if args.checkpoint else {}
     offline = True if args.offline else None
@@ -44,6 +45,7 @@ def _serve(args: argparse.Namespace) -> int:
         lambda: models.clicked,
         lambda: models.filler,
         load_subject=lambda: without_click.subject,
+        load_live=lambda: film_models(without_click).subject,
         subject_notes=without_click.subject_notes,
         max_pixels=args.max_megapixels * 10**6,
     )

@@ -12,6 +12,7 @@ from demo import page as layout
 from demo.api import add_endpoints
 from demo.events import Events
 from demo.examples import example_photos
+from demo.live import add_live
 from demo.studio import Studio
 from demo.theme import HEAD, css, theme
 
@@ -35,6 +36,8 @@ def build_app(studio: Studio, *, jobs: int = 1) -> gr.Blocks:
         page = layout.build(examples)
         add_endpoints(studio, jobs)  # first: they get the names that they ask for
         _wire(Events(page, session, studio, examples), jobs)
+        with page.live:
+            add_live(studio, jobs)
     app.queue(max_size=64, default_concurrency_limit=8, api_open=False)
     return app
 
@@ -101,13 +104,16 @@ def _wire(events: Events, jobs: int) -> None:
     page.erase.click(
         events.erase, [session, page.grow, page.erase_feather], js=_SAY % "Filling in what was behind it", **models
     )
-    page.cut.click(events.cut_out, [session, page.cut_feather], js=_SAY % "Cutting it out", **models)
+    page.cut.click(events.cut_out, [session, page.cut_feather, page.cut_fine], js=_SAY % "Cutting it out", **models)
     page.blur.click(
-        events.blur, [session, page.blur_sigma, page.blur_feather], js=_SAY % "Blurring the background", **models
+        events.blur,
+        [session, page.blur_sigma, page.blur_feather, page.blur_fine],
+        js=_SAY % "Blurring the background",
+        **models,
     )
     page.replace.click(
         events.replace,
-        [session, page.color, page.background, page.replace_feather],
+        [session, page.color, page.background, page.replace_feather, page.replace_fine],
         js=_SAY % "Replacing the background",
         **models,
     )

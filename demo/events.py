@@ -125,12 +125,17 @@ class Events:
             session, lambda now: self.studio.erase(now, grow_px=round(grow_px), feather_px=float(feather_px))
         )
 
-    def cut_out(self, session: Session | None, feather_px: float) -> Updates:
-        return self._step(session, lambda now: self.studio.cut_out(now, feather_px=float(feather_px)))
-
-    def blur(self, session: Session | None, sigma_px: float, feather_px: float) -> Updates:
+    def cut_out(self, session: Session | None, feather_px: float, fine: bool = False) -> Updates:
         return self._step(
-            session, lambda now: self.studio.blur(now, sigma_px=float(sigma_px), feather_px=float(feather_px))
+            session, lambda now: self.studio.cut_out(now, feather_px=float(feather_px), matting=bool(fine))
+        )
+
+    def blur(self, session: Session | None, sigma_px: float, feather_px: float, fine: bool = False) -> Updates:
+        return self._step(
+            session,
+            lambda now: self.studio.blur(
+                now, sigma_px=float(sigma_px), feather_px=float(feather_px), matting=bool(fine)
+            ),
         )
 
     def replace(
@@ -139,9 +144,11 @@ class Events:
         color: str | None,
         photo: str | None,
         feather_px: float,
+        fine: bool = False,
     ) -> Updates:
         return self._step(
-            session, lambda now: self.studio.replace(now, photo or rgb(color), feather_px=float(feather_px))
+            session,
+            lambda now: self.studio.replace(now, photo or rgb(color), feather_px=float(feather_px), matting=bool(fine)),
         )
 
     def go_on(self, session: Session | None) -> Updates:

@@ -20,6 +20,7 @@ class Page:
     landing: gr.Column
     upload: gr.File
     examples: gr.Gallery
+    live: gr.Column
     workspace: gr.Row
     stage: gr.HTML
     hint: gr.HTML
@@ -35,13 +36,16 @@ class Page:
     erase_feather: gr.Slider
     erase: gr.Button
     cut_feather: gr.Slider
+    cut_fine: gr.Checkbox
     cut: gr.Button
     blur_sigma: gr.Slider
     blur_feather: gr.Slider
+    blur_fine: gr.Checkbox
     blur: gr.Button
     color: gr.ColorPicker
     background: gr.File
     replace_feather: gr.Slider
+    replace_fine: gr.Checkbox
     replace: gr.Button
     outcome: gr.Column
     png: gr.Button
@@ -59,26 +63,30 @@ def build(examples: list[Example]) -> Page:
         new_photo = gr.Button("New photo", size="sm", visible=False, elem_id="new-photo", scale=0, min_width=110)
     with gr.Column(elem_id="landing") as landing:
         gr.HTML(f"<h1>Click it away</h1><p>{INVITATION}</p>", elem_id="invitation", apply_default_css=False)
-        upload = gr.File(
-            file_types=_PHOTOS,
-            show_label=False,
-            height=240,
-            elem_id="upload",
-        )
-        gr.HTML("<p>No photo at hand? Take one of these.</p>", elem_id="or", apply_default_css=False)
-        gallery = gr.Gallery(
-            [(thumbnail(example), example.name) for example in examples],
-            show_label=False,
-            columns=4,
-            object_fit="cover",
-            height="auto",
-            allow_preview=False,
-            buttons=[],
-            interactive=False,
-            format="jpeg",
-            elem_id="examples",
-            visible=bool(examples),
-        )
+        with gr.Tabs(elem_id="ways"):
+            with gr.Tab("Photo"):
+                upload = gr.File(
+                    file_types=_PHOTOS,
+                    show_label=False,
+                    height=240,
+                    elem_id="upload",
+                )
+                gr.HTML("<p>No photo at hand? Take one of these.</p>", elem_id="or", apply_default_css=False)
+                gallery = gr.Gallery(
+                    [(thumbnail(example), example.name) for example in examples],
+                    show_label=False,
+                    columns=4,
+                    object_fit="cover",
+                    height="auto",
+                    allow_preview=False,
+                    buttons=[],
+                    interactive=False,
+                    format="jpeg",
+                    elem_id="examples",
+                    visible=bool(examples),
+                )
+            with gr.Tab("Webcam"):
+                live = gr.Column(elem_id="webcam")
     with gr.Row(elem_id="workspace", visible=False) as workspace:
         with gr.Column(elem_id="picture", scale=3, min_width=300):
             picture = stage()
@@ -103,15 +111,18 @@ def build(examples: list[Example]) -> Page:
                     with gr.Tab("Cut out", render_children=True):
                         cut = gr.Button("Cut out", variant="primary", elem_id="cut")
                         cut_feather = _feather()
+                        cut_fine = _fine()
                     with gr.Tab("Blur", render_children=True):
                         blur = gr.Button("Blur the background", variant="primary", elem_id="blur")
                         blur_sigma = gr.Slider(1, 60, step=0.5, label="Strength of the blur, px", buttons=[])
                         blur_feather = _feather()
+                        blur_fine = _fine()
                     with gr.Tab("Replace", render_children=True):
                         replace = gr.Button("Replace the background", variant="primary", elem_id="replace")
                         color = gr.ColorPicker("#f4f4f5", label="With a colour", elem_id="color")
                         background = gr.File(file_types=_PHOTOS, show_label=False, height=52, elem_id="background")
                         replace_feather = _feather()
+                        replace_fine = _fine()
             with gr.Column(elem_id="outcome", visible=False) as outcome:
                 with gr.Row(elem_classes="downloads"):
                     png = gr.Button("Download PNG", variant="primary", min_width=100, elem_id="download-png")
@@ -122,7 +133,7 @@ def build(examples: list[Example]) -> Page:
     return Page(
         landing=landing, upload=upload, examples=gallery, workspace=workspace, stage=picture,
         hint=hint, tools=tools, tool=tool, sign=sign, brush=brush, undo=undo, clear=clear, another=another, grow=grow,
-        subject=subject,
+        subject=subject, live=live, cut_fine=cut_fine, blur_fine=blur_fine, replace_fine=replace_fine,
         erase_feather=erase_feather, erase=erase, cut_feather=cut_feather, cut=cut, blur_sigma=blur_sigma,
         blur_feather=blur_feather, blur=blur, color=color, background=background, replace_feather=replace_feather,
         replace=replace, outcome=outcome, png=png, own=own, download=download, go_on=go_on, back=back,
@@ -137,6 +148,10 @@ def _switch(*choices: str, elem_id: str) -> gr.Radio:
     return gr.Radio(
         list(choices), value=choices[0], show_label=False, container=False, elem_classes="switch", elem_id=elem_id
     )
+
+
+def _fine() -> gr.Checkbox:
+    return gr.Checkbox(False, label="Hair and fur: find the edge in the photo (slower)", container=False)
 
 
 def _feather(label: str = "Soften the edge, px") -> gr.Slider:

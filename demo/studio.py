@@ -21,7 +21,8 @@ from pipeline.color import color_space
 from pipeline.formats import BY_EXTENSION, HOLDS_ALPHA
 from pipeline.job import Blur, CutOut, Erase, Replace, apply
 from pipeline.photo import Photo, PhotoError, to_uint8
-from segment import Click, Image, Mask, Segmenter
+from pipeline.video import Followed, edited_frame, follow
+from segment import Click, Image, Mask, NoObjectError, Segmenter
 
 Model = TypeVar("Model")
 
@@ -53,12 +54,17 @@ class Studio:
         load_inpainter: Callable[[], Inpainter],
         *,
         load_subject: Callable[[], Segmenter] | None = None,
+        load_live: Callable[[], Segmenter] | None = None,
         subject_notes: Sequence[str] = (),
         max_pixels: int = image_io.MAX_PIXELS,
     ) -> None:
-        """load_subject: the segmenter that needs no click; None takes that for clicks. subject_notes: about it."""
+        """load_subject: the segmenter that needs no click; None takes that for clicks. subject_notes: about it.
+
+        load_live: the one for a webcam's frames; None takes load_subject's.
+        """
         self._segmenter, self._inpainter = _Once(load_segmenter), _Once(load_inpainter)
         self._subject = _Once(load_subject) if load_subject else self._segmenter
+        self._live = _Once(load_live) if load_live else self._subject
         self.subject_notes = tuple(subject_notes)
         self._max_pixels = max_pixels
 
@@ -100,6 +106,19 @@ class Studio:
         segmenter = self._subject.get()
         return session.answered((), segmenter.select(segmenter.encode(session.photo.rgb), ()))
 
+    def live(self, frame: Image, effect: Blur | Replace, before: Followed | None) -> tuple[Image, Followed]:
+        """A webcam's frame with the effect behind the main subject, and what the next frame needs.
+
+        frame: (H, W, 3) uint8 RGB. Where there is no subject all of it is background.
+        """
+        segmenter = self._live.get()
+        try:
+            mask = segmenter.select(segmenter.encode(frame), ())[0].mask
+        except NoObjectError:
+            mask = np.zeros(frame.shape[:2], bool)
+        followed = follow(before, frame, mask)
+        return edited_frame(frame, followed.mask(frame), effect), followed
+
     def erase(self, session: Session, *, grow_px: int | None = None, feather_px: float | None = None) -> Session:
         """The session whose photo is without the selected object. None: as `pipeline.edit.erase` thinks best."""
         mask = selected(session)
@@ -109,21 +128,38 @@ class Studio:
         erased = apply(session.photo, mask, Erase(grow_px, feather_px), inpainter=self._inpainter.get())
         return _finished(session, erased, "erased")
 
-    def cut_out(self, session: Session, *, feather_px: float | None = None) -> Session:
+    def cut_out(self, session: Session, *, feather_px: float | None = None, matting: bool = False) -> Session:
         """The session whose photo is the selected object alone, transparent around it."""
         _check_px(session, softness=feather_px)
-        return _finished(session, apply(session.photo, selected(session), CutOut(feather_px)), "cut-out")
+        return _finished(
+            session,
+            apply(session.photo, selected(session), CutOut(None if matting else feather_px, matting)),
+            "cut-out",
+        )
 
-    def blur(self, session: Session, *, sigma_px: float | None = None, feather_px: float | None = None) -> Session:
+    def blur(
+        self,
+        session: Session,
+        *,
+        sigma_px: float | None = None,
+        feather_px: float | None = None,
+        matting: bool = False,
+    ) -> Session:
         """The session whose photo is sharp on the selected object alone."""
         _check_px(session, softness=feather_px)
         if sigma_px is not None and not sigma_px > 0:
             raise VisitorError(f"The blur must be more than 0 pixels, got {sigma_px:g}.")
         _check_px(session, blur=sigma_px)
-        return _finished(session, apply(session.photo, selected(session), Blur(sigma_px, feather_px)), "blurred")
+        effect = Blur(sigma_px, None if matting else feather_px, matting)
+        return _finished(session, apply(session.photo, selected(session), effect), "blurred")
 
     def replace(
-        self, session: Session, background: str | Path | edit.Color, *, feather_px: float | None = None
+        self,
+        session: Session,
+        background: str | Path | edit.Color,
+        *,
+        feather_px: float | None = None,
+        matting: bool = False,
     ) -> Session:
         """The session whose photo has the selected object before another background: a photo's file, or a colour.
 
@@ -132,7 +168,8 @@ class Studio:
         mask = selected(session)
         _check_px(session, softness=feather_px)
         behind = background if isinstance(background, tuple) else self.open(background).photo.pixels
-        return _finished(session, apply(session.photo, mask, Replace(behind, feather_px)), "replaced")
+        effect = Replace(behind, None if matting else feather_px, matting)
+        return _finished(session, apply(session.photo, mask, effect), "replaced")
 
 
 def selected(session: Session) -> Mask:
