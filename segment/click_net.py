@@ -164,9 +164,9 @@ class ClickNetSegmenter:
             outputs = self._head.predict_on_batch({**maps, "planes": np.stack(both)})
             logits = np.asarray(outputs["mask"], np.float32)[..., 0]
             if len(logits) > 1:
-                logits = (logits[:1] + logits[1:, :, ::-1]) / 2
+                logits = (logits[:1] + logits[1:, :, ::-1]) * np.float32(0.5)
             probability = _sigmoid(logits[0])
-            previous = cv2.resize(probability, (size // 4, size // 4), interpolation=cv2.INTER_AREA)
+            previous = np.asarray(cv2.resize(probability, (size // 4,) * 2, interpolation=cv2.INTER_AREA), np.float32)
         score = float(_sigmoid(np.asarray(outputs["score"], np.float32)).mean())
         return Look(corner_xy, side_px, probability, score)
 
@@ -180,7 +180,8 @@ class ClickNetSegmenter:
         factor = min(1.0, REFINED_PX / max(seen.shape[:2]))
         size = max(1, round(seen.shape[1] * factor)), max(1, round(seen.shape[0] * factor))
         part = _part(look, (x0, y0, x1, y1), size)
-        refined = guided(part, cv2.resize(seen, size, interpolation=cv2.INTER_AREA)) if REFINE else part
+        small = np.asarray(cv2.resize(seen, size, interpolation=cv2.INTER_AREA), np.uint8)
+        refined = guided(part, small) if REFINE else part
         mask[y0:y1, x0:x1] = cv2.resize(refined, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) > THRESHOLD
         kept = np.zeros_like(mask)
         for click in clicks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def find(run: Run) -> str:
         workers=recipe.workers,
         prefetch=recipe.prefetch,
     )
-    optimizer = run.trainee.optimizer
+    optimizer: Any = run.trainee.optimizer
     rates: list[float] = []
     losses: list[float] = []
     smooth = 0.0

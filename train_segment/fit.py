@@ -128,7 +128,7 @@ class Run:
         logs = self.trainee.step(batch)
         if not math.isfinite(logs["loss"]):
             file = self.out / f"not_finite_step_{self.step}.npz"
-            write_whole(file, lambda f: np.savez(f, **batch))
+            write_whole(file, lambda f: np.savez(f, allow_pickle=False, **batch))
             raise TrainingStopped(
                 f"the loss is not finite at step {self.step}: the batch is in {file}; "
                 "lower --rate or set --clip-norm, and go on from the last checkpoint with --resume"

@@ -25,10 +25,15 @@ class Task(Protocol):
     """A net and how it is taught. Made by a recipe from its data; the trainer knows nothing else of either."""
 
     net: Any  # keras.Model: a dictionary of arrays to a dictionary of tensors
-    inputs: Sequence[str]  # which arrays of a batch the net is given
-    shown: Shown
-    # Part of a variable's path -> factor on its rate, 0 to 1; the first that matches counts, others have 1.
-    rate_factors: Mapping[str, float]
+    rate_factors: Mapping[str, float]  # part of a variable's path -> factor on its rate; the first that matches counts
+
+    @property
+    def inputs(self) -> Sequence[str]:
+        """Which arrays of a batch the net is given."""
+
+    @property
+    def shown(self) -> Shown:
+        """Which scalars are printed."""
 
     def sample(self, index: int) -> Any:
         """The training sample of that index, 0 and up; made in threads. The same index gives the same sample."""

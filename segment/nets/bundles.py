@@ -22,7 +22,7 @@ def named_variables(net: keras.Model) -> dict[str, keras.Variable]:
 
     Those of a net within the net carry its name: "head/trunk/kernel".
     """
-    named = {}
+    named: dict[str, keras.Variable] = {}
     for layer in net.layers:
         found = named_variables(layer) if isinstance(layer, keras.Model) else {v.name: v for v in layer.weights}
         named |= {f"{layer.name}/{name}": variable for name, variable in found.items()}

@@ -143,7 +143,7 @@ class DeepCropTask:
                 window = patch.image[margin : margin + self.config.input_px, margin : margin + self.config.input_px]
                 text = f"{reached[-1]:.2f}"
                 pair = ({"truth": patch.mask}, {"answer": answer, "text": text})
-                shown.append([panel(window, width_px=160, **options) for options in pair])  # type: ignore[arg-type]
+                shown.append([panel(window, width_px=160, **options) for options in pair])
         means = {"iou": mean_iou(reached), "median": median_iou(reached), "recall": iou_recall(reached, 0.7)}
         return means, sheet(shown[: self._recipe.panel_photos], ["object", "answer"], blocks_per_row=3)
 
