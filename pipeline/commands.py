@@ -35,7 +35,7 @@ def run_effect(args: argparse.Namespace) -> int:
     if any(path.suffix.lower() in VIDEO_EXTENSIONS for path in args.inputs):
         return _run_video(args, pick)
     check_running(args)
-    _planned(args)
+    _check_places(args)
     effect = _effect(args)
     if args.output is not None and not args.dry_run:
         check_target(args.output, effect, overwrite=args.overwrite)
@@ -84,8 +84,8 @@ def run_masks(args: argparse.Namespace) -> int:
         if len(args.inputs) > 1 or args.inputs[0].is_dir():
             raise InputError("say where the masks go with --out DIR")
         args.out = args.inputs[0].with_name(f"{args.inputs[0].stem}-masks")
+    _check_places(args)
     file = args.out / _MASKS_FILE
-    _planned(args)
     if file.exists() and not args.overwrite and not args.dry_run and not (args.out / JOURNAL_FILE).exists():
         raise FileExistsError(in_the_way(file))
     outcomes, code = _run(args, pick, Masks())
@@ -164,15 +164,7 @@ def _picked(tasks: list[Task], args: argparse.Namespace, pick: Pick) -> list[Tas
 
 def _planned(args: argparse.Namespace) -> list[Task]:
     if args.output is not None:
-        if args.out is not None:
-            raise InputError("-o names one file and --out a folder: give one of them")
-        if len(args.inputs) > 1 or args.inputs[0].is_dir():
-            raise InputError("-o names one file: for several photos give a folder with --out DIR")
-        if args.output.is_dir():
-            raise InputError(f"{args.output} is a folder: give it with --out")
         return [replace(task, target=args.output) for task in plan(args.inputs)]
-    if args.out is not None:
-        _check_folder(args.out)
     if args.command == "masks":  # a photo's masks are named after it, and a.jpg's must not be named as a.png's
         tasks = plan(args.inputs, out=args.out, extension=".png", may_be_empty=args.watch)
         return [replace(task, target=task.target.with_suffix("")) for task in tasks]
@@ -181,9 +173,16 @@ def _planned(args: argparse.Namespace) -> list[Task]:
     return plan(args.inputs, out=args.out, suffix=suffix, extension=extension, may_be_empty=args.watch)
 
 
-def _check_folder(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out {out} is a file: it must be a folder, or a name that is free")
+def _check_places(args: argparse.Namespace) -> None:
+    if args.output is not None:
+        if args.out is not None:
+            raise InputError("-o names one file and --out a folder: give one of them")
+        if len(args.inputs) > 1 or args.inputs[0].is_dir():
+            raise InputError("-o names one file: for several photos give a folder with --out DIR")
+        if args.output.is_dir():
+            raise InputError(f"{args.output} is a folder: give it with --out")
+    elif args.out is not None and args.out.exists() and not args.out.is_dir():
+        raise InputError(f"--out {args.out} is a file: it must be a folder, or a name that is free")
 
 
 def _effect(args: argparse.Namespace) -> Effect:
