@@ -1,4 +1,4 @@
-"""The command `clickaway`: erase, cutout, blur, replace, masks, watch, models, demo."""
+"""The command `clickaway`: erase, cutout, blur, replace, outline, masks, watch, models, demo."""
 
 from __future__ import annotations
 
@@ -93,6 +93,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "cutout": _effect,
     "blur": _effect,
     "replace": _effect,
+    "outline": _effect,
     "masks": _masks,
     "models": _models,
 }

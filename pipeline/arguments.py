@@ -67,6 +67,11 @@ def parser() -> argparse.ArgumentParser:
             "--matting", action="store_true", help="find the edge in the photo, hair by hair (slower; no --feather)"
         )
 
+    outline = _photo_command(commands, "outline", "draw the object's outline")
+    outline.add_argument("--color", default="#ff4040", metavar="COLOUR", help="of the line: a name or #rrggbb")
+    outline.add_argument("--width", type=argument_types.positive, metavar="PX", help="of the line (scaled)")
+    outline.add_argument("--canny", action="store_true", help="white on black, with Canny's edges beside it")
+
     masks = _photo_command(commands, "masks", "save the masks and boxes of all objects, or of those selected")
     masks.set_defaults(quality=None)
 
@@ -202,6 +207,7 @@ _NO_SELECTION = {
     "cutout": "without any of these: the main subject",
     "blur": "without any of these: the main subject",
     "replace": "without any of these: the main subject",
+    "outline": "without any of these: the main subject",
     "masks": "without any of these: all objects",
 }
 

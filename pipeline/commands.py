@@ -12,7 +12,7 @@ from inpaint import INPAINTERS
 from pipeline import picks
 from pipeline.edit import Color
 from pipeline.inputs import InputError, Task, plan
-from pipeline.job import Blur, CutOut, Effect, Erase, Job, Masks, Outcome, Replace, check_target
+from pipeline.job import Blur, CutOut, Effect, Erase, Job, Masks, Outcome, Outline, Replace, check_target
 from pipeline.many import check_running, run_all
 from pipeline.models import Models, constructor_options, main_subject
 from pipeline.photo import Pixels
@@ -20,7 +20,7 @@ from pipeline.selection import Pick
 from pipeline.sheet import PREVIEW_PX
 from segment import SEGMENTERS, Click
 
-_SUFFIX = {"erase": "-erased", "cutout": "-cutout", "blur": "-blurred", "replace": "-replaced"}
+_SUFFIX = {"erase": "-erased", "cutout": "-cutout", "blur": "-blurred", "replace": "-replaced", "outline": "-outline"}
 _MASKS_FILE = "annotations.json"
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")  # pipeline.video's, which loads OpenCV
 _LISTS = ("points", "boxes", "masks", "coco")  # options that say of each photo what to select
@@ -191,6 +191,8 @@ def _effect(args: argparse.Namespace) -> Effect:
             return Erase(args.grow, args.feather, args.mask_shape)
         case "cutout":
             return CutOut(args.feather, args.matting)
+        case "outline":
+            return Outline(_color(args.color, "--color"), args.width, args.canny)
         case "blur":
             return Blur(args.sigma, args.feather, args.matting)
         case _:
@@ -199,16 +201,21 @@ def _effect(args: argparse.Namespace) -> Effect:
 
 def _background(text: str, max_pixels: int) -> Pixels | Color:
     """The photo of that name, or else the colour."""
-    from PIL import ImageColor
 
     from pipeline.image_io import load
 
     if Path(text).exists():
         return load(text, max_pixels=max_pixels).pixels
+    return _color(text, "--with", "there is no such photo, and no such colour")
+
+
+def _color(text: str, option: str, wrong: str = "there is no such colour") -> Color:
+    from PIL import ImageColor
+
     try:
         return ImageColor.getcolor(text, "RGB")[:3]  # type: ignore[index,return-value]
     except ValueError:
-        raise ValueError(f"--with {text}: there is no such photo, and no such colour; try white or #30a0ff") from None
+        raise ValueError(f"{option} {text}: {wrong}; try white or #30a0ff") from None
 
 
 def _models(args: argparse.Namespace, pick: Pick) -> Models:

@@ -19,7 +19,7 @@ from pipeline.atomic import in_the_way
 from pipeline.coco import AnnotatedPhoto
 from pipeline.inputs import Task
 from pipeline.models import Models
-from pipeline.photo import Alpha, Photo, PhotoError, Pixels, to_depth, to_uint8
+from pipeline.photo import Alpha, Metadata, Photo, PhotoError, Pixels, to_depth, to_uint8
 from pipeline.selection import Pick, check_classes, choose
 from segment.base import Mask, NoObjectError, Selection
 from weights import WeightsError
@@ -60,7 +60,16 @@ class Replace:
     matting: bool = False
 
 
-Effect = Erase | CutOut | Blur | Replace
+@dataclass(frozen=True)
+class Outline:
+    """Draw the object's outline on the photo, or beside Canny's edges."""
+
+    color: edit.Color = (255, 64, 64)
+    width_px: float | None = None
+    beside_canny: bool = False
+
+
+Effect = Erase | CutOut | Blur | Replace | Outline
 
 
 @dataclass(frozen=True)
@@ -265,6 +274,14 @@ def apply(photo: Photo, mask: Mask, effect: Effect, *, inpainter: Inpainter | No
         case Blur(sigma_px, feather_px, matting):
             blurred = edit.blur_background(pixels, mask, sigma_px=sigma_px, feather_px=feather_px, matting=matting)
             return photo.edited(blurred, alpha=alpha)
+        case Outline(color, width_px, beside_canny):
+            from pipeline import outline
+
+            if not beside_canny:
+                drawn = outline.outlined(pixels, mask, color=color, width_px=width_px)
+                return photo.edited(photo.in_file_colors(drawn), alpha=alpha)
+            pair = outline.beside_canny(pixels, mask, width_px=width_px)  # of another size: a picture of its own
+            return Photo(pair, metadata=Metadata(), encoding=photo.encoding, notes=photo.notes)
         case CutOut(feather_px, matting):
             cut = edit.cut_out(pixels, mask, feather_px=feather_px, matting=matting)
             return photo.edited(cut[..., :3].copy(), alpha=_both(cut[..., 3], alpha))

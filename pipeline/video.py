@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline import edit
 from pipeline.atomic import in_the_way
-from pipeline.job import Blur, CutOut, Effect, Erase, Replace
+from pipeline.job import Blur, CutOut, Effect, Replace
 from pipeline.models import Models, main_subject
 from pipeline.selection import Pick, choose
 from segment.base import Image, Mask, NoObjectError
@@ -114,8 +114,8 @@ def process_video(
     number of frames done and of all (0 where the file does not say).
     Raises VideoError where the film cannot be read or written or the effect cannot be a film's, FileExistsError.
     """
-    if isinstance(effect, Erase | CutOut):
-        what = "erasing" if isinstance(effect, Erase) else "a cut-out, which needs transparency,"
+    if not isinstance(effect, Blur | Replace):
+        what = "a cut-out, which needs transparency," if isinstance(effect, CutOut) else "this effect"
         raise VideoError(f"{what} is not made of films: blur or replace the background")
     if pick.clicks or pick.needs_no_model:
         raise VideoError("a click, a box or a mask is of one picture: for a film give --subject or --class")
