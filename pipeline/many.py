@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 
 from pipeline import batch
 from pipeline.inputs import SHEET_FILE, InputError, Task, with_kept_targets
@@ -29,7 +30,12 @@ def check_running(args: argparse.Namespace) -> None:
         raise InputError("--watch needs --out DIR: say where the results go")
     if args.watch and args.dry_run:
         raise InputError("--watch and --dry-run contradict each other: give one of them")
-    if args.engine != "ray":
+    if args.engine == "ray":
+        if find_spec("ray") is None:
+            raise ImportError('--engine ray needs Ray: pip install "clickaway[ray]"')
+        if args.memory is not None:
+            raise InputError("--memory is for --engine local: Ray looks after its workers' memory itself")
+    else:
         for option, value in (("--address", args.address), ("--gpus", args.gpus)):
             if value is not None:
                 raise InputError(f"{option} is for --engine ray")

@@ -297,11 +297,13 @@ def test_masks_of_photos_of_one_name_do_not_share_files(photos, capsys, draw, fa
         (["--overwrite", "--skip-existing"], "--overwrite and --skip-existing contradict each other"),
         (["--watch", "--dry-run"], "--watch and --dry-run contradict each other"),
         (["--address", "1.2.3.4:6379"], "--address is for --engine ray"),
+        (["--engine", "ray"], '--engine ray needs Ray: pip install "clickaway[ray]"'),
         (["--workers", "-1"], "expected a whole number, 0 or more"),
         (["--memory", "0"], "expected a number above 0"),
     ],
 )
-def test_options_that_contradict_each_other_are_one_line_and_code_2(photos, capsys, argv, message):
+def test_options_that_contradict_each_other_are_one_line_and_code_2(photos, capsys, monkeypatch, argv, message):
+    monkeypatch.setattr("pipeline.many.find_spec", lambda name: None)
     code, out, err = _run(capsys, *ERASE, *argv)
     assert (code, out) == (2, "")
     assert err.count("\n") == 1 and message in err
