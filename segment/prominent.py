@@ -19,7 +19,7 @@ from segment.refine import enlarged, extractnet_cleaned, guided, parts
 from weights import WEIGHTS, WeightsError, locate
 
 REFINEMENTS = ("none", "guided", "extractnet", "crf")
-BUNDLED = "main-subject"  # the name of the bundled net in weights.WEIGHTS
+BUNDLED = "subject"  # the name of the bundled net in weights.WEIGHTS
 CRF_SIDE_PX = 320
 _SPECK = 0.02  # parts smaller than this share of the largest are not the subject's
 _ALTERNATIVES = 4

@@ -28,7 +28,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", choices=["best", "last"], default="best", help="which weights (default: best)")
     parser.add_argument("--card", metavar="FILE", help="the model card (default: cards/NAME.md beside files/)")
     parser.add_argument(
-        "--evaluation", nargs="*", default=[], metavar="FILE", help="figures.json of train_segment.evaluate"
+        "--evaluation", nargs="*", default=[], metavar="FILE", help="figures.json of train_segment.evaluate or no_click"
     )
     parser.add_argument("--manifest", metavar="FILE", help="a CSV with set, file, source and licence of every photo")
     parser.add_argument("--license", default="", metavar="TEXT", help="terms under which the weights are given")
@@ -90,7 +90,9 @@ def card(
     lines += ["", "## Licence", "", license_text or "No terms were stated when this card was written.", ""]
     lines += ["## Figures", ""]
     for evaluation in evaluations:
-        lines += [table(evaluation["means"], limit=evaluation["limit"]), "", f"    {evaluation['command']}", ""]
+        # train_segment.no_click brings its table along, for there are no clicks to count in it.
+        figures = evaluation.get("table") or table(evaluation["means"], limit=evaluation["limit"])
+        lines += [figures, "", f"    {evaluation['command']}", ""]
     if not evaluations:
         lines += ["Not measured yet.", ""]
     validation = extra.get("validation", {})

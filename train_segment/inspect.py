@@ -34,7 +34,7 @@ _READERS = {
     "pets_unet": ("pets", False),
     "subject": ("subject", False),
     "deepcrop": ("deepcrop", True),
-    "click_net": ("click_net", True),
+    "click_net": ("clicknet", True),
 }
 _WITHOUT_CLICK = ("otsu_watershed", "subject")
 

@@ -67,6 +67,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     figures = {"select": options.select, "photos": [subject.name for subject in subjects], "segmenters": rows}
+    figures |= {"table": "\n".join(table(rows)), "command": _command(options)}  # for the model card
     (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     best = max(rows, key=lambda name: rows[name]["iou"])
     blocks = [
@@ -107,6 +108,13 @@ def table(rows: dict[str, dict[str, float]]) -> list[str]:
             f"| {row['accuracy']:.3f} | {row['seconds']:.2f} |"
         )
     return lines
+
+
+def _command(options: argparse.Namespace) -> str:
+    """The command, with names of files and folders in place of their paths."""
+    words = ["python -m train_segment.no_click --data", *(Path(path).name for path in options.data)]
+    words += ["--select", options.select, "--photos", str(options.photos), *(["--all"] if options.all else [])]
+    return " ".join([*words, "--validation-fraction", str(options.validation_fraction)])
 
 
 def _parser() -> argparse.ArgumentParser:
