@@ -24,6 +24,8 @@ from pipeline.photo import Photo, PhotoError, to_uint8
 from pipeline.video import Followed, edited_frame, follow
 from segment import Click, Image, Mask, NoObjectError, Segmenter
 
+SUBJECT_GUESSES = 5  # the classical method has dozens; nobody leafs through them
+
 Model = TypeVar("Model")
 
 
@@ -104,7 +106,7 @@ class Studio:
     def main_subject(self, session: Session) -> Session:
         """The session with the photo's main subject selected, without a click. Raises NoObjectError without one."""
         segmenter = self._subject.get()
-        return session.answered((), segmenter.select(segmenter.encode(session.photo.rgb), ()))
+        return session.answered((), segmenter.select(segmenter.encode(session.photo.rgb), ())[:SUBJECT_GUESSES])
 
     def live(self, frame: Image, effect: Blur | Replace, before: Followed | None) -> tuple[Image, Followed]:
         """A webcam's frame with the effect behind the main subject, and what the next frame needs.
