@@ -12,7 +12,7 @@ import numpy as np
 
 from demo.events import explained, rgb
 from demo.studio import Studio
-from pipeline.job import Blur, Replace
+from pipeline.effects import Blur, Replace
 from pipeline.video import Followed
 from segment import Image
 

@@ -18,8 +18,8 @@ from demo.view import View
 from inpaint import Inpainter
 from pipeline import edit, image_io
 from pipeline.color import color_space
+from pipeline.effects import Blur, CutOut, Erase, Replace, apply
 from pipeline.formats import BY_EXTENSION, HOLDS_ALPHA
-from pipeline.job import Blur, CutOut, Erase, Replace, apply
 from pipeline.photo import Photo, PhotoError, to_uint8
 from pipeline.video import Followed, edited_frame, follow
 from segment import Click, Image, Mask, NoObjectError, Segmenter

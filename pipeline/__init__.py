@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.edit import blur_background, cut_out, erase, hole_of, replace_background
+    from pipeline.effects import Blur, CutOut, Erase, Replace
     from pipeline.image_io import load, save
-    from pipeline.job import Blur, CutOut, Erase, Outcome, Replace, process
+    from pipeline.job import Outcome, process
     from pipeline.models import Models
     from pipeline.photo import Photo, PhotoError
     from pipeline.selection import Pick
 
 _HOME = {
-    "Blur": "job",
-    "CutOut": "job",
-    "Erase": "job",
+    "Blur": "effects",
+    "CutOut": "effects",
+    "Erase": "effects",
     "Models": "models",
     "Outcome": "job",
     "Photo": "photo",
     "PhotoError": "photo",
     "Pick": "selection",
-    "Replace": "job",
+    "Replace": "effects",
     "blur_background": "edit",
     "cut_out": "edit",
     "erase": "edit",

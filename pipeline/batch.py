@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.atomic import in_the_way, remove_partials
+from pipeline.effects import Masks
 from pipeline.inputs import Task
-from pipeline.job import Job, Masks, Outcome, attempt, failure, load_models
+from pipeline.job import Job, Outcome, attempt, failure, load_models
 from pipeline.journal import Journal
 from pipeline.report import Reporter
 from pipeline.selection import Pick

@@ -11,8 +11,9 @@ from pathlib import Path
 from inpaint import INPAINTERS
 from pipeline import picks
 from pipeline.edit import Color
+from pipeline.effects import Blur, CutOut, Effect, Erase, Masks, Outline, Replace
 from pipeline.inputs import InputError, Task, plan
-from pipeline.job import Blur, CutOut, Effect, Erase, Job, Masks, Outcome, Outline, Replace, check_target
+from pipeline.job import Job, Outcome, check_target
 from pipeline.many import check_running, run_all
 from pipeline.models import Models, constructor_options, main_subject
 from pipeline.photo import Pixels

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline import edit
 from pipeline.atomic import in_the_way
-from pipeline.job import Blur, CutOut, Effect, Replace
+from pipeline.effects import Blur, CutOut, Effect, Replace
 from pipeline.models import Models, main_subject
 from pipeline.selection import Pick, choose
 from segment.base import Image, Mask, NoObjectError

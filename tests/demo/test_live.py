@@ -7,7 +7,7 @@ import pytest
 from demo import live
 from demo.app import build_app
 from demo.studio import Studio
-from pipeline.job import Blur, Replace
+from pipeline.effects import Blur, Replace
 from segment import NoObjectError, Selection
 from tests.demo.doubles import RED, ColorSegmenter, FlatInpainter, draw_photo, like
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from pipeline import image_io
-from pipeline.job import Blur, CutOut, Erase, Replace, apply, one_line, process
+from pipeline.effects import Blur, CutOut, Erase, Replace, apply
+from pipeline.job import one_line, process
 from pipeline.models import Models
 from pipeline.photo import Encoding, Photo, PhotoError
 from pipeline.selection import Pick

@@ -8,8 +8,9 @@ import pytest
 
 from pipeline import local
 from pipeline.batch import Here
+from pipeline.effects import Erase
 from pipeline.inputs import Task
-from pipeline.job import Erase, Job
+from pipeline.job import Job
 from pipeline.local import Workers
 from pipeline.models import Models
 from pipeline.selection import Pick

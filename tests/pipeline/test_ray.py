@@ -18,13 +18,15 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.batch import Here
+from pipeline.effects import Erase
 from pipeline.inputs import Task
-from pipeline.job import Erase, Job
+from pipeline.job import Job
 from pipeline.models import Models
 from pipeline.selection import Pick
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1200),  # Ray starts a dozen processes
     # Not importorskip: Ray reads its environment when it is imported, and the cluster's fixture sets that first.
     pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra clickaway[ray]"),
 ]

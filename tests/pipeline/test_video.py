@@ -12,7 +12,7 @@ import pytest
 
 import segment
 from pipeline.__main__ import main
-from pipeline.job import Blur, CutOut, Erase, Replace
+from pipeline.effects import Blur, CutOut, Erase, Replace
 from pipeline.models import Models
 from pipeline.selection import Pick
 from pipeline.video import VideoError, edited_frame, film_models, follow, process_video
