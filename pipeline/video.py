@@ -71,7 +71,10 @@ def follow(before: Followed | None, frame: Image, mask: Mask, *, memory: float =
     opacity = np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA), np.float32)
     if before is None or before.grey.shape != grey.shape or cv2.absdiff(before.grey, grey).mean() > _CUT:
         return Followed(np.asarray(grey, np.uint8), opacity)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST).calc(grey, before.grey, None)
+    optical: Any = cv2.DISOpticalFlow.create(
+        cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST
+    )  # its types want a flow to begin with
+    flow = optical.calc(grey, before.grey, None)
     rows, columns = np.mgrid[: grey.shape[0], : grey.shape[1]].astype(np.float32)
     moved = cv2.remap(
         before.opacity, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
