@@ -30,6 +30,8 @@ def check_running(args: argparse.Namespace) -> None:
         raise InputError("--watch needs --out DIR: say where the results go")
     if args.watch and args.dry_run:
         raise InputError("--watch and --dry-run contradict each other: give one of them")
+    if args.memory is not None and args.workers == 0:
+        raise InputError("--memory is for worker processes: with --workers 0 there is one photo at a time")
     if args.engine == "ray":
         if find_spec("ray") is None:
             raise ImportError('--engine ray needs Ray: pip install "clickaway[ray]"')
@@ -126,7 +128,7 @@ def _runner(number: int, job: Job, example: Pick, args: argparse.Namespace) -> A
 
     wanted = args.workers
     if wanted is None:
-        wanted = 0 if number <= _FEW else cores()
+        wanted = 0 if number <= _FEW and args.memory is None else cores()
     if wanted == 0:
         return batch.Here(job, example)
     from pipeline.local import Workers
