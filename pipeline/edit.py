@@ -47,8 +47,12 @@ def erase(
         return image.copy()
     feather_px = default_erase_feather_px(mask, grow_px) if feather_px is None else feather_px
     filled = fill_by_crops(inpainter, to_uint8(image), hole, feather_px=round(feather_px))
+    if image.dtype == filled.dtype:
+        return filled
     result = image.copy()
-    result[hole] = to_depth(filled[hole], image.dtype)
+    x0, y0, x1, y1 = mask_ops.box_xyxy(hole)  # picking pixels by a mask as large as the photo takes longer than a copy
+    inside, window = hole[y0:y1, x0:x1], np.s_[y0:y1, x0:x1]
+    result[window][inside] = to_depth(filled[window][inside], image.dtype)
     return result
 
 
@@ -58,7 +62,8 @@ def hole_of(mask: Mask, *, grow_px: int | None = None, mask_shape: str = "exact"
     grow_px: by how many pixels; None takes `default_grow_px`. mask_shape: "exact", "ellipse" or "box".
     """
     grow_px = default_grow_px(mask) if grow_px is None else grow_px
-    return mask_ops.as_shape(mask_ops.grow(mask, grow_px), mask_shape)
+    grown = mask_ops.grow(mask, grow_px)
+    return grown if mask_shape == "exact" else mask_ops.as_shape(grown, mask_shape)
 
 
 def default_grow_px(mask: Mask) -> int:

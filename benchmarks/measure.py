@@ -1,0 +1,149 @@
+"""What every benchmark here needs: time, memory, the machine's matrix-product peak, tables and plots.
+
+On a machine that does other work too, seconds on the clock say little: beside them stand processor seconds, which
+count only what the measured process itself did, over all of its threads.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PEAK_SIDE = 2048  # large enough that a product is all multiplications, small enough for a second
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The least of several runs, clock and processor apart: what is above it is others' work."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def least(call: Callable[[], Any], *, budget_s: float = 5.0, at_most: int = 10) -> Timing:
+    """call's Timing: repeated until budget_s is spent or at_most runs are done, at least once."""
+    runs = []
+    ends = time.perf_counter() + budget_s
+    while not runs or (len(runs) < at_most and time.perf_counter() < ends):
+        started, cpu_started = time.perf_counter(), time.process_time()
+        call()
+        runs.append((time.perf_counter() - started, time.process_time() - cpu_started))
+    return Timing(*(min(values) for values in zip(*runs, strict=True)))
+
+
+def matrix_peak(product: Callable[[int], Callable[[], Any]], *, budget_s: float = 3.0) -> dict[str, float]:
+    """Thousand million operations a second, and a processor second, of a product of two square matrices.
+
+    product: makes the call that multiplies two float32 matrices of that side, and waits for the result.
+    """
+    call = product(PEAK_SIDE)
+    call()
+    timing = least(call, budget_s=budget_s)
+    operations = 2 * PEAK_SIDE**3 / 1e9
+    return {"gflops": operations / timing.seconds, "cpu_gflops": operations / timing.cpu_seconds}
+
+
+class PeakMemory:
+    """How much the process's memory rose above where it was, in bytes: `with PeakMemory() as peak: ...; peak.bytes`.
+
+    None where the system is no Linux: elsewhere only the peak of the process's whole life can be had.
+    """
+
+    bytes: int | None = None
+
+    def __enter__(self) -> PeakMemory:
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # proc(5): sets VmHWM back to what is used now
+        except OSError:
+            self._before = None
+        else:
+            self._before = _status_bytes("VmRSS")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            self.bytes = max(0, _status_bytes("VmHWM") - self._before)
+
+
+def _status_bytes(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return 1024 * int(line.split()[1])
+    raise RuntimeError(f"/proc/self/status has no {field}")
+
+
+def in_own_process(module: str, arguments: Sequence[str], *, environment: dict[str, str] | None = None) -> Any:
+    """What `python -m module arguments` prints as JSON on its last line. Raises RuntimeError if it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})},
+    )
+    if done.returncode:
+        raise RuntimeError(f"{module} {' '.join(arguments)}: {(done.stderr.splitlines() or ['failed'])[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def described(command: str, packages: Sequence[str]) -> str:
+    """One line: command, date, machine, how busy it is, versions."""
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return (
+        f"`{command}`, {datetime.date.today()}; {processor()}, {os.cpu_count()} cores, load {load} at the end; "
+        f"Python {platform.python_version()}, {versions}"
+    )
+
+
+def processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def write_report(out: Path | None, name: str, text: str) -> None:
+    """Prints the report, and writes it as NAME.md into the folder if one is given."""
+    print(text)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{name}.md").write_text(text + "\n", encoding="utf-8")
+
+
+def plot(out: Path, name: str, curves: dict[str, dict[float, float]], *, x: str, y: str, title: str) -> None:
+    """Writes NAME.png into the folder: a curve for each name, both axes logarithmic. Without matplotlib: a line."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print(f"{name}: no plot, matplotlib is not installed (pip install 'clickaway[dev]')", file=sys.stderr)
+        return
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot(xscale="log", yscale="log", xlabel=x, ylabel=y, title=title)
+    for label, points in curves.items():
+        axes.plot(list(points), list(points.values()), marker="o", label=label)
+    ticks = sorted({at for points in curves.values() for at in points})
+    axes.set_xticks(ticks, [f"{at:g}" for at in ticks], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize="small")
+    out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out / f"{name}.png", dpi=110)
