@@ -182,6 +182,12 @@ def _add_models(command: _Parser, name: str) -> None:
         metavar="0..1",
         help="leave out objects that the segmenter is less sure of",
     )
+    models.add_argument(
+        "--refine",
+        choices=("none", "guided", "extractnet", "crf"),
+        help="the edge of nets that need no click (subject, extractnet, tiramisu, pets): as it is, moved to the "
+        "photo's, smoothed and opened, or by a dense CRF",
+    )
     if name == "erase":
         models.add_argument(
             "--inpainter", default="auto", metavar="NAME[:WEIGHTS]", help=f"{', '.join(INPAINTERS)} (auto)"

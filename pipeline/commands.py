@@ -125,7 +125,7 @@ def _pick(args: argparse.Namespace) -> Pick:
         raise ValueError(f"--alternative chooses among the answers to --at or --subject; {used[0]} has one answer")
     if used in (["--box"], ["--mask"], ["--boxes"], ["--masks"], ["--coco"]):
         idle = [("--segmenter", args.segmenter), ("--checkpoint", args.checkpoint)]
-        idle += [("--score-threshold", args.score_threshold)]
+        idle += [("--score-threshold", args.score_threshold), ("--refine", args.refine)]
         for option, value in idle:
             if value is not None:
                 raise ValueError(f"{used[0]} says exactly what to select: {option} would have no effect")
@@ -221,7 +221,7 @@ def _color(text: str, option: str, wrong: str = "there is no such colour") -> Co
 
 def _models(args: argparse.Namespace, pick: Pick) -> Models:
     """The models, not loaded yet. Raises ValueError for names and options that no model has."""
-    options = {"checkpoint": args.checkpoint, "score_threshold": args.score_threshold}
+    options = {"checkpoint": args.checkpoint, "score_threshold": args.score_threshold, "refine": args.refine}
     models = Models(
         segmenter=args.segmenter,
         inpainter=getattr(args, "inpainter", "auto"),

@@ -148,8 +148,9 @@ def process_video(
 
 def film_models(models: Models) -> Models:
     """The models as films want them: the main-subject net looks at each frame once, not at its mirror image too."""
-    if models.segmenter is None and main_subject() == "subject" and not models.segmenter_options:
-        return Models("subject", models.inpainter, {"flip": False}, models.device, models.offline)
+    if models.segmenter is None and main_subject() == "subject":
+        options = {**models.segmenter_options, "flip": False}
+        return Models("subject", models.inpainter, options, models.device, models.offline)
     return models
 
 

@@ -68,6 +68,13 @@ def test_subject_says_it_in_a_word(nothing_bundled, ball, capsys, command):
     assert capsys.readouterr().err.count("no main-subject net is here") == 1
 
 
+def test_the_edge_s_refinement_can_be_chosen_where_a_net_answers(bundled, ball, capsys):
+    assert Models(segmenter_options={"refine": "crf"}).subject._refine == "crf"
+    assert main(["blur", "ball.png", "--refine", "extractnet", "-o", "soft.png"]) == 0
+    assert main(["blur", "ball.png", "--refine", "crf", "--segmenter", "grabcut", "--at", "50,40", "-o", "x.png"]) == 2
+    assert "the segmenter grabcut has no refine" in capsys.readouterr().err
+
+
 def test_subject_and_a_click_contradict_each_other(ball, capsys):
     assert main(["cutout", "ball.png", "--subject", "--at", "50,50"]) == 2
     assert "--at and --subject both say what to select" in capsys.readouterr().err
