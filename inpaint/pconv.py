@@ -21,7 +21,7 @@ from inpaint.base import Image, Mask, check_hole
 from weights import WEIGHTS, WeightsError, check_sha256, fetch
 
 PUBLIC_WEIGHTS = "pconv-places2-256"
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # to Keras dtype policies
+PRECISIONS = ("float32", "bfloat16")
 _STEPS_AN_OCTAVE = 4  # net input sizes between n and 2n: few graphs to trace, at most a quarter of padding
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ class PConvInpainter:
 
         import keras  # only now: that weights are missing should not take the seconds of a framework's start
 
-        from inpaint.pconv_unet import read_config, read_pconv
+        from inpaint.fast_pconv import read_fast_pconv
+        from inpaint.pconv_unet import read_config
 
         self.name = f"pconv:{weights}"
         self.batch_size = batch_size
@@ -71,7 +72,7 @@ class PConvInpainter:
         self.max_size_px: int = own_size_px if max_size_px is None else max_size_px
         self._device = device
         with _on(device):
-            self._net = read_pconv(path, dtype=PRECISIONS[precision])
+            self._net = read_fast_pconv(path, dtype=precision)
         # XLA compiles for seconds for every new size; JAX knows no other way.
         self._net.compile(jit_compile=keras.backend.backend() == "jax")
 

@@ -21,7 +21,7 @@ from weights.bundle import read_bundle, read_bundle_config, write_bundle
 ARCHITECTURE = "pconv_unet"
 BN_EPSILON = 1e-5  # PyTorch's, which the published weights were trained with
 LEAKY_SLOPE = 0.2
-_ENCODER_KERNELS = {1: 7, 2: 5, 3: 5}  # 3 from level 4 on
+ENCODER_KERNELS = {1: 7, 2: 5, 3: 5}  # 3 from level 4 on
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def build_pconv_unet(config: PConvUNetConfig = PUBLISHED_512, *, dtype: str | No
     valid = keras.Input((None, None, 1), name="valid")
     skips = [(image, valid)]
     for level in range(1, config.levels + 1):
-        kernel_size, filters = _ENCODER_KERNELS.get(level, 3), config.encoder_filters(level)
+        kernel_size, filters = ENCODER_KERNELS.get(level, 3), config.encoder_filters(level)
         conv = PartialConv2D(
             filters, kernel_size, strides=2, use_bias=level == 1, name=f"enc{level}", dtype=dtype
         )  # batch norm brings its own bias
@@ -162,12 +162,19 @@ def read_pconv(path: str | Path, *, dtype: str | None = None) -> keras.Model:
     dtype: as for build_pconv_unet.
     Raises WeightsError if the file is damaged, is a bundle of another net, or does not fit its own config.
     """
-    path = Path(path)
-    raw, arrays = read_bundle(path)
-    config, _ = _parse(path, raw)
+    config, arrays = read_arrays(path)
     model = build_pconv_unet(config, dtype=dtype)
     set_variables(model, arrays, source=str(path))
     return model
+
+
+def read_arrays(path: str | Path) -> tuple[PConvUNetConfig, dict[str, np.ndarray]]:
+    """The config and the variables of a bundle, by name and float32; whether they fit it is for the builder to see.
+
+    Raises WeightsError if the file is damaged or a bundle of another net.
+    """
+    raw, arrays = read_bundle(Path(path))
+    return _parse(Path(path), raw)[0], arrays
 
 
 def set_variables(model: keras.Model, arrays: dict[str, np.ndarray], *, source: str) -> None:

@@ -59,6 +59,6 @@ def test_a_bundle_predicts_the_same_on_every_backend(folder, expected, backend):
 
 
 def test_the_nets_import_no_backend():
-    for file in ("partial_conv.py", "pull_push.py", "pconv_unet.py", "pconv.py"):
+    for file in ("partial_conv.py", "pull_push.py", "pconv_unet.py", "fast_pconv.py", "pconv.py"):
         source = (ROOT / "inpaint" / file).read_text(encoding="utf-8")
         assert not any(f"import {name}" in source for name in ("tensorflow", "torch", "jax")), file
