@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from train_pconv.config import PRESETS, TrainConfig
+from training.command import fail, run_to_end
 from training.options import add_arguments, read_config, with_values
 
 
@@ -28,32 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = with_values(start, given)
         config.check()
     except (ValueError, OSError) as error:
-        return _fail(error)
+        return fail("train_pconv", error)
 
-    from train_pconv.fit import Run, TrainingStopped
+    from train_pconv.fit import Run
     from training.checkpoint import CheckpointError  # Keras and its backend load here: --help answers at once
     from weights import WeightsError
 
     try:
         run = Run(config, resume=resume)
     except (ValueError, OSError, CheckpointError, WeightsError) as error:
-        return _fail(error)
+        return fail("train_pconv", error)
 
-    def stop(*_: object) -> None:
-        run.stop_requested = True
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        run.run()
-    except TrainingStopped as error:
-        return _fail(error)
-    return 0
-
-
-def _fail(error: Exception) -> int:
-    print(f"train_pconv: {error}", file=sys.stderr)
-    return 1
+    return run_to_end(run, "train_pconv")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.options import option
+from training.options import command_words, option
 
 
 @dataclass(frozen=True)
@@ -177,23 +177,9 @@ PRESETS: dict[str, TrainConfig] = {
 def command_of(config: TrainConfig) -> str:
     """The shortest command that gives this configuration, with names of files and folders in place of their paths."""
 
-    def changes(preset: TrainConfig) -> list[str]:
-        words = []
-        for spec in dataclasses.fields(TrainConfig):
-            value = getattr(config, spec.name)
-            if value == getattr(preset, spec.name) or spec.name in ("images", "out"):
-                continue
-            option = spec.name.replace("_", "-")
-            if isinstance(value, bool):
-                words.append(f"--{option}" if value else f"--no-{option}")
-            elif isinstance(value, tuple):
-                shown = value if spec.name == "exclude" else [Path(path).name for path in value]
-                words.append(f"--{option} {' '.join(map(shlex.quote, shown))}".rstrip())
-            else:
-                shown_value = Path(value).name if spec.name in ("vgg_weights", "start_from") else value
-                words.append(f"--{option} {shlex.quote(str(shown_value))}")
-        return words
+    def changes(preset: str) -> list[str]:
+        return command_words(config, PRESETS[preset], without=("images", "out"))
 
-    preset = min(PRESETS, key=lambda name: len(changes(PRESETS[name])))
+    preset = min(PRESETS, key=lambda name: len(changes(name)))
     images = " ".join(shlex.quote(Path(path).name) for path in config.images)
-    return " ".join([f"python -m train_pconv --preset {preset} --images {images} --out RUN", *changes(PRESETS[preset])])
+    return " ".join([f"python -m train_pconv --preset {preset} --images {images} --out RUN", *changes(preset)])

@@ -24,6 +24,7 @@ from train_pconv.trainee import Trainee, compile_for
 from train_pconv.validate import validate
 from training.average import WeightAverage
 from training.checkpoint import STATE_FILE, CheckpointError, read_state, write_state, write_whole
+from training.command import TrainingStopped
 from training.options import write_config
 from training.report import Report, Shown
 from training.schedule import rate_at
@@ -34,10 +35,6 @@ SHOWN = Shown(
     validation={"loss": ".4f", "psnr": ".2f", "psnr_hole": ".2f", "ssim": ".4f"},
     panel="masked_filled_true",
 )
-
-
-class TrainingStopped(RuntimeError):
-    """The run cannot go on. The message says at which step, why, and where the last checkpoint is."""
 
 
 class Run:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from train_segment.recipes import RECIPES
+from training.command import fail, run_to_end
 from training.options import add_arguments, read_config, with_values
 
 
@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not as_table:  # a table checks each of its runs
             recipe.check()
     except (ValueError, OSError) as error:
-        return _fail(error)
+        return fail("train_segment", error)
 
-    from train_segment.fit import Run, TrainingStopped  # Keras and its backend load here: --help answers at once
+    from train_segment.fit import Run  # Keras and its backend load here: --help answers at once
     from training.checkpoint import CheckpointError
     from weights import WeightsError
 
@@ -50,28 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         run = Run(recipe, name, resume=resume)
     except (ValueError, OSError, ImportError, CheckpointError, WeightsError) as error:
-        return _fail(error)
+        return fail("train_segment", error)
     if find_rate:
         from train_segment.find_rate import find
 
         print(find(run))
         return 0
 
-    def stop(*_: object) -> None:
-        run.stop_requested = True
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        run.run()
-    except TrainingStopped as error:
-        return _fail(error)
-    return 0
-
-
-def _fail(error: Exception) -> int:
-    print(f"train_segment: {error}", file=sys.stderr)
-    return 1
+    return run_to_end(run, "train_segment")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,20 +15,18 @@ from numpy.typing import NDArray
 from segment.nets.bundles import named_variables
 from train_segment.data import open_data, split
 from train_segment.recipe import Recipe
+from train_segment.recipes import RECIPES
 from train_segment.trainee import POLICIES, Trainee, compile_for
 from training.average import WeightAverage
 from training.checkpoint import STATE_FILE, CheckpointError, read_state, write_state, write_whole
+from training.command import TrainingStopped
 from training.feed import ThreadFeed
-from training.options import write_config
+from training.options import command_words, write_config
 from training.report import Report
 from training.schedule import rate_at
 from weights.bundle import read_bundle_config
 
 BEST_FILE, LAST_FILE, CONFIG_FILE = "best.npz", "last.npz", "config.json"
-
-
-class TrainingStopped(RuntimeError):
-    """The run cannot go on. The message says at which step, why, and where the last checkpoint is."""
 
 
 class Run:
@@ -186,21 +182,8 @@ class Run:
 
 def command_of(recipe: Recipe, name: str) -> str:
     """The command that gives this recipe, with names of files and folders in place of their paths."""
-    words = ["python", "-m", "train_segment", name]
-    for spec in dataclasses.fields(recipe):
-        value = getattr(recipe, spec.name)
-        if value == spec.default or spec.name == "out":
-            continue
-        option = spec.name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{option}" if value else f"--no-{option}")
-        elif isinstance(value, tuple):
-            shown = value if spec.name == "exclude" else [Path(path).name for path in value]
-            words += [f"--{option}", *map(shlex.quote, shown)]
-        else:
-            text = Path(value).name if isinstance(value, str) else str(value)
-            words += [f"--{option}", shlex.quote(text)]
-    return " ".join([*words, "--out", "RUN"])
+    words = command_words(recipe, RECIPES[name], without=("out",))
+    return " ".join(["python", "-m", "train_segment", name, *words, "--out", "RUN"])
 
 
 def _arrays(variables: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

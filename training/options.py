@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shlex
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,27 @@ def add_arguments(parser: argparse.ArgumentParser, config: Any) -> None:
             if not spec.metadata["choices"]:
                 options["metavar"] = spec.metadata["metavar"] or {int: "N", float: "X", str: "PATH"}[kind]
         parser.add_argument("--" + spec.name.replace("_", "-"), **options)
+
+
+def command_words(config: Any, start: Any, *, without: Sequence[str] = ()) -> list[str]:
+    """The options that turn start into config, with names of files and folders in place of their paths.
+
+    without: fields that are left out.
+    """
+    words: list[str] = []
+    for spec in dataclasses.fields(config):
+        value = getattr(config, spec.name)
+        if value == getattr(start, spec.name) or spec.name in without:
+            continue
+        option = "--" + spec.name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(option if value else f"--no-{option[2:]}")
+        elif isinstance(value, tuple):
+            patterns = spec.metadata["metavar"] is not None
+            words += [option, *(shlex.quote(text if patterns else Path(text).name) for text in value)]
+        else:
+            words += [option, shlex.quote(Path(value).name if isinstance(value, str) else str(value))]
+    return words
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:

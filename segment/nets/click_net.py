@@ -15,6 +15,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from segment.nets.blocks import BN, conv, residual
 from segment.nets.bundles import read_net, read_net_config, write_net
 from segment.nets.squeezenet import features
 
@@ -22,7 +23,6 @@ ARCHITECTURE = "click_net"
 PLANES = 7  # positive disks, negative disks, near a positive click, near a negative one, dx, dy, previous mask
 PLANE_STRIDE_PX = 4
 MASK_STRIDE_PX = 2
-_BN = {"epsilon": 1e-3, "momentum": 0.98}
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ def build_encoder(config: ClickNetConfig) -> keras.Model:
     image = keras.Input((config.input_px, config.input_px, 3), name="image")
     maps = features(image)
     # SqueezeNet has no batch norm and its activations reach the hundreds: unscaled they would drown the clicks.
-    normal = {stride: layers.BatchNormalization(name=f"normal{stride}", **_BN)(x) for stride, x in maps.items()}
-    p16 = _conv(normal[16], config.trunk, 1, "lateral16")
+    normal = {stride: layers.BatchNormalization(name=f"normal{stride}", **BN)(x) for stride, x in maps.items()}
+    p16 = conv(normal[16], config.trunk, 1, "lateral16")
     p8 = layers.Concatenate(name="fused8")([normal[8], _doubled(p16, "p16_doubled")])
     p8 = layers.Conv2D(config.embedding, 1, use_bias=False, name="embedding")(p8)
-    p8 = layers.BatchNormalization(name="embedding_bn", **_BN)(p8)
-    p4 = _conv(normal[4], config.fine, 1, "lateral4")
-    p2 = _conv(normal[2], config.fine // 2, 1, "lateral2")
+    p8 = layers.BatchNormalization(name="embedding_bn", **BN)(p8)
+    p4 = conv(normal[4], config.fine, 1, "lateral4")
+    p2 = conv(normal[2], config.fine // 2, 1, "lateral2")
     return keras.Model(image, {"p2": p2, "p4": p4, "p8": p8, "p16": p16}, name="encoder")
 
 
@@ -91,25 +91,25 @@ def build_head(config: ClickNetConfig) -> keras.Model:
     wanted = UnderClicks(name="like_positive")(inputs["p8"], planes8[..., 0:1])
     unwanted = UnderClicks(name="like_negative")(inputs["p8"], planes8[..., 1:2])
     x8 = layers.Concatenate(name="asked8")([inputs["p8"], wanted, unwanted, planes8])
-    x8 = _conv(x8, e + 32, 1, "asked")
+    x8 = conv(x8, e + 32, 1, "asked")
 
     x = layers.AveragePooling2D(2, name="asked16")(x8)
     x = layers.Concatenate(name="trunk_in")([inputs["p16"], x])
-    x = _conv(x, t, 1, "trunk")
+    x = conv(x, t, 1, "trunk")
     for number in range(config.blocks):
-        x = _residual(x, t, (1, 2, 4, 1)[number % 4], f"block{number + 1}")
+        x = residual(x, t, (1, 2, 4, 1)[number % 4], f"block{number + 1}")
     # What the whole picture says goes to every place: the receptive field is otherwise too small for large objects.
     everywhere = layers.GlobalAveragePooling2D(keepdims=True, name="everywhere")(x)
     x = layers.Add(name="with_everywhere")([x, layers.Conv2D(t, 1, name="everywhere_mixed")(everywhere)])
 
     y = layers.Concatenate(name="join8")([x8, _doubled(x, "trunk_doubled")])
-    y = _conv(y, e, 3, "at8")
-    y = _conv(y, e, 3, "at8_again")
+    y = conv(y, e, 3, "at8")
+    y = conv(y, e, 3, "at8_again")
     z = layers.Concatenate(name="join4")([inputs["p4"], inputs["planes"], _doubled(y, "at8_doubled")])
-    z = _conv(z, f, 3, "at4")
-    z = _conv(z, f, 3, "at4_again")
+    z = conv(z, f, 3, "at4")
+    z = conv(z, f, 3, "at4_again")
     w = layers.Concatenate(name="join2")([inputs["p2"], _doubled(z, "at4_doubled")])
-    w = _conv(w, f // 2, 3, "at2")
+    w = conv(w, f // 2, 3, "at2")
     mask = layers.Conv2D(1, 3, padding="same", name="mask_logits")(w)
 
     sure = layers.AveragePooling2D(8, name="mask16")(layers.Activation("sigmoid", name="mask_now")(mask))
@@ -134,27 +134,6 @@ class UnderMask(layers.Layer):
 
     def compute_output_shape(self, x_shape: Any, under_shape: Any) -> Any:
         return (x_shape[0], x_shape[-1] + 2)
-
-
-def _conv(x: Any, filters: int, kernel_px: int, name: str, *, dilation: int = 1) -> Any:
-    x = layers.Conv2D(
-        filters,
-        kernel_px,
-        padding="same",
-        dilation_rate=dilation,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
-    x = layers.BatchNormalization(name=f"{name}_bn", **_BN)(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def _residual(x: Any, filters: int, dilation: int, name: str) -> Any:
-    y = _conv(x, filters, 3, f"{name}_a", dilation=dilation)
-    y = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_b")(y)
-    y = layers.BatchNormalization(name=f"{name}_b_bn", gamma_initializer="zeros", **_BN)(y)
-    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
 
 
 def _doubled(x: Any, name: str) -> Any:

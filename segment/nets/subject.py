@@ -13,11 +13,11 @@ from typing import Any
 import keras
 from keras import layers
 
+from segment.nets.blocks import BN, conv, residual
 from segment.nets.bundles import read_net, read_net_config, write_net
 from segment.nets.squeezenet import features
 
 ARCHITECTURE = "subject"
-_BN = {"epsilon": 1e-3, "momentum": 0.98}  # small batches: a long memory
 _DILATIONS = (1, 2, 4, 1)
 
 
@@ -47,46 +47,24 @@ def build_subject(config: SubjectConfig | None = None) -> keras.Model:
     image = keras.Input((config.input_px, config.input_px, 3), name="image")
     # SqueezeNet has no batch norm and its activations reach the hundreds: unscaled, the large ones drown the others.
     found = {
-        stride: layers.BatchNormalization(name=f"normal{stride}", **_BN)(x) for stride, x in features(image).items()
+        stride: layers.BatchNormalization(name=f"normal{stride}", **BN)(x) for stride, x in features(image).items()
     }
-    x = _conv(found[16], config.trunk, 1, "trunk")
+    x = conv(found[16], config.trunk, 1, "trunk")
     for number in range(config.blocks):
-        x = _residual(x, config.trunk, _DILATIONS[number % len(_DILATIONS)], f"block{number + 1}")
+        x = residual(x, config.trunk, _DILATIONS[number % len(_DILATIONS)], f"block{number + 1}")
     # What the whole photo is of goes to every place: the blocks alone do not see all of it.
     everywhere = layers.GlobalAveragePooling2D(keepdims=True, name="everywhere")(x)
     everywhere = layers.Conv2D(config.trunk, 1, name="everywhere_mixed")(everywhere)
     x = layers.ReLU(name="with_everywhere_relu")(layers.Add(name="with_everywhere")([x, everywhere]))
     for stride, filters in zip((8, 4, 2), config.decoder, strict=True):
         x = layers.UpSampling2D(2, interpolation="bilinear", name=f"doubled{stride}")(x)
-        lateral = _conv(found[stride], max(1, filters // 2), 1, f"lateral{stride}")
+        lateral = conv(found[stride], max(1, filters // 2), 1, f"lateral{stride}")
         x = layers.Concatenate(name=f"join{stride}")([x, lateral])
-        x = _conv(x, filters, 3, f"at{stride}")
-        x = _conv(x, filters, 3, f"at{stride}_again")  # (B, S/stride, S/stride, filters)
+        x = conv(x, filters, 3, f"at{stride}")
+        x = conv(x, filters, 3, f"at{stride}_again")  # (B, S/stride, S/stride, filters)
     x = layers.Conv2D(1, 3, padding="same", name="mask_layer")(x)
     mask = layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name="mask")(x)
     return keras.Model({"image": image}, {"mask": mask}, name=ARCHITECTURE)
-
-
-def _conv(x: Any, filters: int, kernel_px: int, name: str, *, dilation: int = 1) -> Any:
-    x = layers.Conv2D(
-        filters,
-        kernel_px,
-        padding="same",
-        dilation_rate=dilation,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )(x)
-    x = layers.BatchNormalization(name=f"{name}_bn", **_BN)(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
-
-
-def _residual(x: Any, filters: int, dilation: int, name: str) -> Any:
-    """He et al. 2015, figure 2; the second batch norm starts at zero, so that a fresh block changes nothing."""
-    y = _conv(x, filters, 3, f"{name}_a", dilation=dilation)
-    y = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=f"{name}_b")(y)
-    y = layers.BatchNormalization(name=f"{name}_b_bn", gamma_initializer="zeros", **_BN)(y)
-    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
 
 
 def write_subject(
