@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from train_segment.recipe import Recipe
 from train_segment.recipes import RECIPES
 from training.checkpoint import CheckpointError, read_state
 
+ROOT = Path(__file__).resolve().parents[2]
 NETS: dict[str, dict[str, Any]] = {
     "click-net": {"input_px": 32, "embedding": 8, "trunk": 16, "blocks": 1, "fine": 8, "paste": 0.3, "warmup_steps": 0},
     "deepcrop-v2": {"width": 4, "hidden": 16},
@@ -152,3 +155,11 @@ def test_the_rate_finder_names_a_rate(
     out = capsys.readouterr().out
     assert out.startswith("rate     loss\n1.0e-06") and "try --rate " in out
     assert not (Path(recipe.out) / "state.npz").exists()
+
+
+def test_help_answers_without_loading_keras() -> None:
+    code = "import sys; from train_segment.__main__ import main\n"
+    code += "try: main(['click-net', '--help'])\nexcept SystemExit: pass\n"
+    code += "print('keras' in sys.modules or 'tensorflow' in sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "--encoder-rate" in done.stdout and done.stderr.strip() == "False"

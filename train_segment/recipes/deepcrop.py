@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from segment.base import Image
 from segment.metrics import iou, iou_recall, mean_iou, median_iou
 from train_segment.data import Labelled, Samples, colour, flip
 from train_segment.measure import cases
-from train_segment.patches import Patch, photo_patch, window_patch
 from train_segment.recipe import Batch, Recipe, Task
 from train_segment.sheet import panel, sheet
 from training.options import option
 from training.report import Shown
+
+if TYPE_CHECKING:  # Keras loads with it: --help answers at once
+    from train_segment.patches import Patch
 
 SCORE_WEIGHT = 1 / 32  # DeepMask, section 3.3
 VARIANTS = ("deepmask", "deepcrop-v1", "deepcrop-v2", "deepcrop-v2-50")
@@ -83,6 +85,8 @@ class DeepCropTask:
             raise ValueError("none of the photos kept for validation has a usable object: see --validation-fraction")
 
     def _patch(self, sample: Any, rng: np.random.Generator, *, positive: bool) -> Patch:
+        from train_segment.patches import photo_patch, window_patch
+
         if self.config.variant == "v1":
             return photo_patch(sample, self.config, rng)
         return window_patch(sample, self.config, rng, positive=positive)
