@@ -72,7 +72,7 @@ class Reporter:
             numbers: dict[str, Any] = {name: counts[name] for name in ("done", "failed", "skipped")}
             numbers |= {"done_earlier": earlier, "seconds": round(seconds, 3), "photos_per_second": round(rate, 3)}
             print(json.dumps({"type": "summary", **numbers, "report": str(report) if report else None}), flush=True)
-        elif self._many and not self._quiet:
+        elif (self._many or report is not None) and not self._quiet:
             self._bar.clear()
             skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
             before = f" ({earlier} of them by an earlier run)" if earlier else ""
