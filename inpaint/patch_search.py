@@ -139,6 +139,11 @@ def search(features, guide_mean, targets, sources, matches, random, reach_px):
 def vote(features, hole, targets, matches, distances, variance):
     height, width, channels = features.shape
     voted = features.copy()
+    weights = np.zeros((height, width))  # once a patch: each serves the 49 pixels that it covers
+    for y in range(height):
+        for x in range(width):
+            if targets[y, x]:
+                weights[y, x] = np.exp(-distances[y, x] / (2 * variance))
     for y in range(height):
         for x in range(width):
             if not hole[y, x]:
@@ -149,7 +154,7 @@ def vote(features, hole, targets, matches, distances, variance):
                 for dx in range(-PATCH_RADIUS_PX, PATCH_RADIUS_PX + 1):
                     ty, tx = y + dy, x + dx
                     if 0 <= ty < height and 0 <= tx < width and targets[ty, tx]:
-                        w = np.exp(-distances[ty, tx] / (2 * variance))
+                        w = weights[ty, tx]
                         weight += w
                         for c in range(channels):
                             total[c] += w * features[matches[ty, tx, 0] - dy, matches[ty, tx, 1] - dx, c]
