@@ -1,5 +1,6 @@
 # make demo     install what is missing, open the demo on http://127.0.0.1:7860
 # make test     install what is missing, run the tests
+# make bench    tables and plots of speed and memory into benchmarks/out (under 15 minutes on 2 idle cores)
 # make check    ruff and mypy
 # make lock     write requirements.lock anew from requirements.txt
 
@@ -9,7 +10,7 @@ RUN := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock picture clean
+.PHONY: help install demo test bench check lock picture clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -23,6 +24,9 @@ demo: install
 
 test: install
 	@$(RUN) -m pytest $(ARGS)
+
+bench: install
+	@$(RUN) -m benchmarks $(ARGS)
 
 check: install
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy

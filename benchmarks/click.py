@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import measure as measuring
+
 PHOTO_HW = ((480, 640), (1200, 1600), (3000, 4000))
 CLICKS = 8  # a photo, of which the first is the warm-up
 
@@ -54,6 +56,13 @@ def measure(name: str) -> dict[str, object]:
     return seconds
 
 
+def usual_segmenters() -> list[str]:
+    """Those that need no download."""
+    from segment.click_net import bundled
+
+    return ["clicknet", "grabcut"] if bundled() else ["grabcut"]
+
+
 def table(results: dict[str, dict[str, object]]) -> str:
     """A Markdown table."""
     sizes = [f"{width}x{height}" for height, width in PHOTO_HW]
@@ -77,21 +86,22 @@ def table(results: dict[str, dict[str, object]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.click", description=__doc__)
-    parser.add_argument("--segmenters", default="clicknet,grabcut", metavar="NAMES", help="separated by commas")
+    parser.add_argument("--segmenters", metavar="NAMES", help="separated by commas")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where click.md goes")
     parser.add_argument("--one", metavar="NAME", help=argparse.SUPPRESS)  # this process measures one and prints JSON
     options = parser.parse_args(arguments)
     if options.one:
         print(json.dumps(measure(options.one)))
         return 0
     results = {}
-    for name in options.segmenters.split(","):
+    for name in options.segmenters.split(",") if options.segmenters else usual_segmenters():
         command = [sys.executable, "-m", "benchmarks.click", "--one", name]
         done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
         if done.returncode:
             print(f"click: {name}: {(done.stderr.splitlines() or ['failed'])[-1]}", file=sys.stderr)
             return 1
         results[name] = json.loads(done.stdout.splitlines()[-1])
-    print(table(results))
+    measuring.write_report(options.out, "click", table(results))
     return 0
 
 

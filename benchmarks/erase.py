@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks import measure
 
 MEGAPIXELS = (1, 3, 12, 40)
-HOLE_PX = (60, 250, 1000)  # diameters of a disk
+HOLE_PX = (60, 250, 600)  # diameters of a disk
 SHAPE = 4 / 3  # width by height
 GROW_PX = 8  # the same at every size: by default a hole grows a little with the photo
 PACKAGES = ("numpy", "opencv-python", "numba", "keras", "tensorflow")
@@ -59,6 +59,14 @@ def load(name: str, folder: Path) -> Any:
 
     write_random_net(folder / "net.npz", levels=8, width=64)
     return load_inpainter(f"pconv:{folder / 'net.npz'}")
+
+
+def usual_inpainters() -> list[str]:
+    """The classical inpainters and the net's; without a bundled net, "auto" is patch_match and "pconv" a download."""
+    from inpaint.auto import bundled_inpainter
+
+    nets = ["pconv", "auto"] if bundled_inpainter() else ["pconv-random"]
+    return ["telea", "navier_stokes", "patch_match", *nets]
 
 
 def run_one(name: str, megapixels: Sequence[float], holes_px: Sequence[int], budget_s: float) -> list[dict[str, Any]]:
@@ -114,7 +122,7 @@ def _cell(at: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.erase", description=__doc__)
-    parser.add_argument("--inpainters", default="telea,patch_match,auto,pconv-random", metavar="NAMES")
+    parser.add_argument("--inpainters", metavar="NAMES", help="as for --inpainter, or pconv-random")
     parser.add_argument("--megapixels", default=",".join(map(str, MEGAPIXELS)), metavar="MP")
     parser.add_argument("--holes", default=",".join(map(str, HOLE_PX)), metavar="PX", help="diameters of a disk")
     parser.add_argument("--budget", type=float, default=2.0, metavar="S", help="seconds for a photo and a hole")
@@ -129,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     passed = [f"--megapixels={options.megapixels}", f"--holes={options.holes}", f"--budget={options.budget}"]
     results = {
         name: measure.in_own_process("benchmarks.erase", [*passed, f"--one={name}"])
-        for name in (JPEG, *options.inpainters.split(","))
+        for name in (JPEG, *(options.inpainters.split(",") if options.inpainters else usual_inpainters()))
     }
     command = "python -m benchmarks.erase " + " ".join(sys.argv[1:] if arguments is None else arguments)
     heads = ["inpainter", "hole px", *(f"{size:g} MP" for size in megapixels)]

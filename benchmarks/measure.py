@@ -32,7 +32,7 @@ class Timing:
 
 def least(call: Callable[[], Any], *, budget_s: float = 5.0, at_most: int = 10) -> Timing:
     """call's Timing: repeated until budget_s is spent or at_most runs are done, at least once."""
-    runs = []
+    runs: list[tuple[float, float]] = []
     ends = time.perf_counter() + budget_s
     while not runs or (len(runs) < at_most and time.perf_counter() < ends):
         started, cpu_started = time.perf_counter(), time.process_time()
@@ -54,25 +54,35 @@ def matrix_peak(product: Callable[[int], Callable[[], Any]], *, budget_s: float 
 
 
 class PeakMemory:
-    """How much the process's memory rose above where it was, in bytes: `with PeakMemory() as peak: ...; peak.bytes`.
+    """How far the process's memory rose above what it was, in bytes: `with PeakMemory() as peak: ...; peak.bytes`.
 
-    None where the system is no Linux: elsewhere only the peak of the process's whole life can be had.
+    above: of what it rose above instead, resident_bytes() at some earlier time.
+    bytes is None where the system is no Linux: elsewhere only the peak of the process's whole life can be had.
     """
 
     bytes: int | None = None
 
+    def __init__(self, above: int | None = None):
+        self._above = above
+
     def __enter__(self) -> PeakMemory:
+        self._counts = True
         try:
             Path("/proc/self/clear_refs").write_text("5")  # proc(5): sets VmHWM back to what is used now
         except OSError:
-            self._before = None
-        else:
-            self._before = _status_bytes("VmRSS")
+            self._counts = False
+        if self._counts and self._above is None:
+            self._above = resident_bytes()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            self.bytes = max(0, _status_bytes("VmHWM") - self._before)
+        if self._counts and self._above is not None:
+            self.bytes = max(0, _status_bytes("VmHWM") - self._above)
+
+
+def resident_bytes() -> int | None:
+    """What the process holds in memory now; None where the system is no Linux."""
+    return _status_bytes("VmRSS") if Path("/proc/self/status").is_file() else None
 
 
 def _status_bytes(field: str) -> int:
@@ -113,6 +123,12 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; where it is emulated it is slower than float32."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.is_file() and any(flag in cpuinfo.read_text() for flag in ("avx512_bf16", "amx_bf16", " bf16"))
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

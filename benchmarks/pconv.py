@@ -8,6 +8,7 @@ after the other, with the same random weights, photo and hole; ratios are to the
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -108,17 +109,18 @@ def run_one(name: str, bundle: Path, sizes: Sequence[int], budget_s: float, pred
     """Timings by size, the framework's matrix-product peak; the prediction of the first size is written."""
     predict, product = subject(name, bundle)
     result: dict[str, Any] = {"peak": measure.matrix_peak(product), "sizes": {}}
-    np.save(prediction, np.asarray(predict(*inputs(sizes[0])), np.float32))
+    loaded = measure.resident_bytes()
     for size in sizes:
         image, valid = inputs(size)
-        with measure.PeakMemory() as peak:
+        with measure.PeakMemory(above=loaded) as peak:
             predict(image, valid)  # the first of its size, which may trace a graph
-        again = measure.least(lambda image=image, valid=valid: predict(image, valid), budget_s=budget_s)
+        again = measure.least(functools.partial(predict, image, valid), budget_s=budget_s)
         result["sizes"][size] = {
             "s": again.seconds,
             "cpu_s": again.cpu_seconds,
             "mib": None if peak.bytes is None else peak.bytes / 2**20,
         }
+    np.save(prediction, np.asarray(predict(*inputs(sizes[0])), np.float32))
     return result
 
 
@@ -145,7 +147,8 @@ def rows(results: dict[str, Any], sizes: Sequence[int], levels: int, width: int,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pconv", description=__doc__)
-    parser.add_argument("--subjects", default=",".join(SUBJECTS), metavar="NAMES", help="separated by commas")
+    usual = [name for name in SUBJECTS if name != "bfloat16" or measure.has_bfloat16()]
+    parser.add_argument("--subjects", default=",".join(usual), metavar="NAMES", help=f"of {', '.join(SUBJECTS)}")
     parser.add_argument("--sizes", default="256,512,1024", metavar="PX", help="multiples of 2 to the power of levels")
     parser.add_argument("--levels", type=int, default=8)
     parser.add_argument("--width", type=int, default=64)
@@ -155,12 +158,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     sizes = [int(size) for size in options.sizes.split(",")]
     if options.one:
-        name, folder = options.one[0], Path(options.one[1])
+        name, files = options.one[0], Path(options.one[1])
         if name == "write":
-            write_random_net(folder / "net.npz", options.levels, options.width)
+            write_random_net(files / "net.npz", options.levels, options.width)
             print("{}")
         else:
-            print(json.dumps(run_one(name, folder / "net.npz", sizes, options.budget, folder / f"{name}.npy")))
+            print(json.dumps(run_one(name, files / "net.npz", sizes, options.budget, files / f"{name}.npy")))
         return 0
     names = options.subjects.split(",")
     if unknown := [name for name in names if name not in SUBJECTS]:

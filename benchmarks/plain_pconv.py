@@ -17,6 +17,14 @@ from torch.nn import functional
 from weights.bundle import read_bundle
 
 _KERNELS = {1: 7, 2: 5, 3: 5}  # 3 from level 4 on
+_NAMES = {  # of the variables here, behind the layer's name in a bundle
+    ("conv", "weight"): "/kernel",
+    ("conv", "bias"): "/bias",
+    ("norm", "weight"): "_bn/gamma",
+    ("norm", "bias"): "_bn/beta",
+    ("norm", "running_mean"): "_bn/moving_mean",
+    ("norm", "running_var"): "_bn/moving_variance",
+}
 
 
 class PlainPartialConv(nn.Module):
@@ -86,17 +94,13 @@ def read_plain_pconv(path: Path) -> PlainPConvUNet:
     if net.get("pull_push_base") or net.get("head_width"):
         raise ValueError(f"{path} is not a net as published: it has a pull-push base or a head")
     model = PlainPConvUNet(net["levels"], net["width"])
-    for name, layer in [*model.encoder.items(), *model.decoder.items()]:
-        kernel = np.ascontiguousarray(arrays[f"{name}/kernel"].transpose(3, 2, 0, 1))
-        layer.conv.weight.data = torch.from_numpy(kernel)
-        if layer.norm is None:
-            layer.conv.bias.data = torch.from_numpy(arrays[f"{name}/bias"])
-            continue
-        for ours, theirs in (
-            ("gamma", layer.norm.weight),
-            ("beta", layer.norm.bias),
-            ("moving_mean", layer.norm.running_mean),
-            ("moving_variance", layer.norm.running_var),
-        ):
-            theirs.data = torch.from_numpy(arrays[f"{name}_bn/{ours}"])
+    state = model.state_dict()  # of which a bundle holds all but the kernels of ones that count
+    for key in state:
+        _, name, module, variable = key.split(".")
+        array = arrays.get(name + _NAMES.get((module, variable), ""))
+        if array is not None:
+            state[key] = torch.from_numpy(
+                np.ascontiguousarray(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array)
+            )
+    model.load_state_dict(state)
     return model.eval()
