@@ -159,6 +159,8 @@ def plot(out: Path, name: str, curves: dict[str, dict[float, float]], *, x: str,
     ticks = sorted({at for points in curves.values() for at in points})
     axes.set_xticks(ticks, [f"{at:g}" for at in ticks], minor=False)
     axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize="small")
     out.mkdir(parents=True, exist_ok=True)
