@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from inpaint.auto import bundled_inpainter
 from inpaint.base import Image, Mask, check_hole
 from weights import WEIGHTS, WeightsError, check_sha256, fetch
+from weights.frameworks import load_keras
 
 PUBLIC_WEIGHTS = "pconv-places2-256"
 PRECISIONS = ("float32", "bfloat16")
@@ -60,7 +61,8 @@ class PConvInpainter:
             weights = bundled.name if bundled else PUBLIC_WEIGHTS
         path = find_weights(weights, offline=offline)
 
-        import keras  # only now: that weights are missing should not take the seconds of a framework's start
+        load_keras()  # only now: that weights are missing should not take the seconds of a framework's start
+        import keras
 
         from inpaint.fast_pconv import read_fast_pconv
         from inpaint.pconv_unet import read_config

@@ -21,6 +21,7 @@ from segment.metrics import iou
 from segment.refine import guided
 from segment.windows import cut_square, middle_corner
 from weights import WEIGHTS, WeightsError, locate
+from weights.frameworks import load_keras
 
 Plane = NDArray[np.float32]
 Maps = dict[str, NDArray[np.float32]]  # the encoder's, by name
@@ -72,11 +73,20 @@ class ClickNetSegmenter:
             raise WeightsError(
                 f"clicknet needs its weights, got {model}: give 'clicknet:FILE', a net that train_segment wrote"
             )
-        from segment.nets.click_net import read_click_net  # Keras loads here
+        load_keras()
+        from segment.nets.click_net import read_click_net
 
         self.name = "clicknet" if model is None else f"clicknet:{model}"
         net, self.config = read_click_net(path)
         self._encoder, self._head = net.get_layer("encoder"), net.get_layer("head")
+        self._trace()
+
+    def _trace(self) -> None:
+        """Has the graphs for both batch sizes made, so that the first click takes no longer than the others."""
+        nothing = np.zeros((self.config.input_px,) * 2 + (3,), np.uint8)
+        for mirrored in (False, True):
+            maps = self._read(nothing, (0, 0), self.config.input_px, mirrored=mirrored)
+            self._answer(maps, (0, 0), self.config.input_px, [Click(0, 0)], None)
 
     def encode(self, image: Image) -> ClickNetEncoding:
         """What the net reads of the whole photo. image: (H, W, 3) uint8 RGB, kept, not copied."""

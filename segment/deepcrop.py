@@ -21,6 +21,7 @@ from segment.mask_ops import component_at
 from segment.metrics import iou
 from segment.windows import cut_square, middle_corner, moved_click, resized_to, scaled_click
 from weights import WeightsError
+from weights.frameworks import load_keras
 
 # The photo's longer side at each size, over the side of what the net's mask covers. The net knows objects of 4/7 of
 # that: from those that fill the photo to an eighth of it, half an octave apart as DeepMask's.
@@ -58,7 +59,8 @@ class DeepCropSegmenter:
             raise WeightsError(
                 f"deepcrop needs its weights, got {model}: train a net with train_segment and give 'deepcrop:FILE'"
             )
-        from segment.nets.deepcrop import MARGIN_PX, read_deepcrop  # Keras loads here
+        load_keras()
+        from segment.nets.deepcrop import MARGIN_PX, read_deepcrop
 
         self.name = f"deepcrop:{model}"
         self.net, self.config = read_deepcrop(Path(model).expanduser())

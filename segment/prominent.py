@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from segment.base import Click, Image, Mask, NoObjectError, Selection, check_clicks, check_image
 from segment.refine import enlarged, extractnet_cleaned, guided, parts
 from weights import WEIGHTS, WeightsError, locate
+from weights.frameworks import load_keras
 
 REFINEMENTS = ("none", "guided", "extractnet", "crf")
 BUNDLED = "subject"  # the name of the bundled net in weights.WEIGHTS
@@ -61,6 +62,7 @@ class ProminentSegmenter:
             raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
         path = self._file(model)
         self.name = f"{self.kind}:{path}"
+        load_keras()
         self.net, self.config = self._read(path)
         self._threshold, self._refine, self._flip = threshold, refine, flip
 
@@ -139,7 +141,7 @@ class ExtractNetSegmenter(ProminentSegmenter):
     kind = "extractnet"
 
     def _read(self, path: Path) -> tuple[Any, Any]:
-        from segment.nets.extractnet import read_extractnet  # Keras loads here
+        from segment.nets.extractnet import read_extractnet
 
         return read_extractnet(path)
 

@@ -1,0 +1,56 @@
+"""Loading Keras without what TensorFlow prints before anybody can ask it not to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+# Told to every user on every start, of no use to any: no GPU was found, instructions of the processor.
+_NOISE = (
+    "absl::InitializeLog",
+    "cudart_stub",
+    "cuda_platform",
+    "cpu_feature_guard",
+    "rebuild TensorFlow",
+    "oneDNN custom",
+)
+
+
+def load_keras() -> None:
+    """Imports Keras and its backend, once. What is printed on the way and is no noise is printed afterwards.
+
+    Raises ImportError as the import does.
+    """
+    if "keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _stderr_without_noise():
+        import keras
+
+        keras.ops.zeros(1)  # the devices are looked for at the first operation
+
+
+@contextlib.contextmanager
+def _stderr_without_noise() -> Iterator[None]:
+    """Python's own redirection would not do: the lines come from C++, by the file descriptor."""
+    try:
+        stderr_fd = sys.stderr.fileno()
+    except (OSError, ValueError, AttributeError):  # a notebook's, a test's: nothing of C++ goes there
+        yield
+        return
+    sys.stderr.flush()
+    saved_fd = os.dup(stderr_fd)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), stderr_fd)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved_fd, stderr_fd)
+            os.close(saved_fd)
+            caught.seek(0)
+            lines = caught.read().decode(errors="replace").splitlines(keepends=True)
+            sys.stderr.write("".join(line for line in lines if not any(word in line for word in _NOISE)))
