@@ -72,7 +72,8 @@ class Studio:
 
     def warm_up(self) -> None:
         """Loads both models, so that the first visitor does not wait for it."""
-        self._segmenter.get()
+        # auto loads what it needs when it sees a photo.
+        self._segmenter.get().encode(np.zeros((16, 16, 3), np.uint8))
         self._inpainter.get()
 
     def open(self, path: str | Path, name: str | None = None) -> Session:

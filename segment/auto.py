@@ -82,10 +82,15 @@ class AutoSegmenter:
         return f"{self.name} (without {self._options['model']}: {self._without})" if self._without else self.name
 
     def encode(self, image: Image) -> AutoEncoding:
-        """What the detector finds; the fallback is put off. image: (H, W, 3) uint8 RGB, kept, not copied."""
+        """What the detector finds; the fallback is put off, unless it is all there is.
+
+        image: (H, W, 3) uint8 RGB, kept, not copied.
+        """
         check_image(image)
         detector = self._load_detector()
-        return AutoEncoding(image, detector.encode(image) if detector else None)
+        if detector is not None:
+            return AutoEncoding(image, detector.encode(image))
+        return AutoEncoding(image, None, self._load_fallback().encode(image))
 
     def select(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
         """The detector's selections if its first holds every positive click; the fallback's for the clicks it misses.
@@ -152,12 +157,17 @@ class AutoSegmenter:
         return [other for other in found if all(iou(other.mask, one.mask) < SAME_ANSWER_IOU for one in detected)]
 
     def _select_fallback(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
+        fallback = self._load_fallback()
+        if encoding.fallback is None:
+            encoding.fallback = fallback.encode(encoding.image)
+        return fallback.select(encoding.fallback, clicks)
+
+    def _load_fallback(self) -> Segmenter:
+        """The fallback, loaded once."""
         with self._lock:
             if self._fallback is None:
                 self._fallback = load_segmenter(self._fallback_name)
-        if encoding.fallback is None:
-            encoding.fallback = self._fallback.encode(encoding.image)
-        return self._fallback.select(encoding.fallback, clicks)
+            return self._fallback
 
     def _load_detector(self) -> InstanceSegmenter | None:
         """The detector, loaded once; None where there is none."""
