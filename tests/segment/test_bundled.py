@@ -1,4 +1,4 @@
-"""The net that ships: whole, described by its card, and right about plain photos that come with packages."""
+"""The nets that ship: whole, described by their cards, and right about plain photos that come with packages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import skimage.data
 
 from segment import Click, load_segmenter
 from segment.auto import fallback_name
-from segment.click_net import BUNDLED, ClickNetSegmenter, bundled
-from weights import BUNDLED_DIR, WEIGHTS, check_sha256
+from segment.click_net import ClickNetSegmenter
+from weights import BUNDLED_DIR, WEIGHTS, WeightSpec, check_sha256
 
 
 @pytest.fixture(scope="module")
@@ -17,13 +17,20 @@ def segmenter() -> ClickNetSegmenter:
     return ClickNetSegmenter()
 
 
-def test_the_bundle_is_what_its_spec_and_card_say() -> None:
-    spec, path = WEIGHTS[BUNDLED], bundled()
-    assert path is not None
+@pytest.mark.parametrize("spec", [spec for spec in WEIGHTS.values() if spec.url is None], ids=lambda spec: spec.name)
+def test_every_bundle_is_what_its_spec_and_card_say(spec: WeightSpec) -> None:
+    path = BUNDLED_DIR / spec.file
     check_sha256(path, spec.sha256)
     assert path.stat().st_size == pytest.approx(spec.size_mib * 2**20, rel=0.05)
-    card = (BUNDLED_DIR.parent / "cards" / f"{BUNDLED}.md").read_text()
-    assert spec.sha256 in card and "## Failures" in card and "python -m train_segment" in card
+    card = (BUNDLED_DIR.parent / "cards" / f"{spec.name}.md").read_text()
+    assert spec.sha256 in card and "## Failures" in card and "python -m train_" in card
+
+
+def test_a_person_is_found_without_a_click() -> None:
+    photo = skimage.data.astronaut()
+    subject = load_segmenter("subject")
+    mask = subject.select(subject.encode(photo), [])[0].mask
+    assert mask[110, 222] and mask[380, 200] and not mask[40, 330]
 
 
 def test_auto_uses_it() -> None:
