@@ -51,7 +51,7 @@ WEIGHTS: dict[str, WeightSpec] = {
             size_mib=5.5,
             license="for research and evaluation, as most of the photos it was trained on",
             trained_on="4,004 photos with object masks of five public sets",
-            metric="mean IoU on held-out photos: subjects 0.807 (120), people 0.806 (122), ExtractNet's rule 0.741 (33)",
+            metric="mean IoU on held-out photos: subjects 0.807 (120), people 0.806 (122), ExtractNet rule 0.741 (33)",
         ),
         WeightSpec(
             name="pconv-places2-256",
