@@ -89,12 +89,10 @@ def test_the_other_effects_write_their_own_names(folder, capsys, command, name, 
 
 def test_without_a_selection_the_main_subject_is_taken(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    picture = np.full((80, 120, 3), 30, np.uint8)
-    picture[20:60, 40:80] = 230
-    Image.fromarray(picture).save("ball.jpg")
-    assert _run(capsys, "cutout", "ball.jpg")[0] == 0
-    alpha = np.asarray(Image.open("ball-cutout.png"))[..., 3]
-    assert alpha[40, 60] == 255 and alpha[5, 5] == 0
+    Image.fromarray(skimage.data.astronaut()).save("person.jpg")
+    assert _run(capsys, "cutout", "person.jpg")[0] == 0
+    alpha = np.asarray(Image.open("person-cutout.png"))[..., 3]
+    assert alpha[110, 222] == 255 and alpha[40, 330] == 0
 
 
 def test_a_folder_keeps_its_tree(folder, capsys):

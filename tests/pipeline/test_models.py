@@ -38,7 +38,7 @@ def test_models_without_a_net_ignore_the_device():
 def test_a_named_segmenter_also_finds_the_main_subject():
     models = Models(segmenter="squares")
     assert models.subject is models.clicked
-    assert type(Models().subject).__name__ == "OtsuWatershedSegmenter"
+    assert type(Models().subject).__name__ == "SubjectSegmenter"  # the bundled one
 
 
 def test_the_list_names_every_model_and_every_weight_file():

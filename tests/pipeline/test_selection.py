@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 from pipeline.models import Models
@@ -66,10 +67,8 @@ def test_a_segmenter_without_classes_is_refused_for_one(image):
 
 
 def test_nothing_given_means_the_main_subject():
-    image = np.full((80, 120, 3), 30, np.uint8)
-    image[20:60, 40:80] = 230
-    selection, _ = choose(image, Pick(), Models())
-    assert selection.mask[40, 60] and not selection.mask[5, 5]
+    selection, _ = choose(skimage.data.astronaut(), Pick(), Models())
+    assert selection.mask[110, 222] and not selection.mask[40, 330]
 
 
 @pytest.mark.parametrize(
