@@ -187,10 +187,10 @@ class ClickNetSegmenter:
         x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
         mask = np.zeros((height, width), bool)
         seen = image[y0:y1, x0:x1]
-        factor = min(1.0, REFINED_PX / max(seen.shape[:2]))
-        size = max(1, round(seen.shape[1] * factor)), max(1, round(seen.shape[0] * factor))
-        part = _part(look, (x0, y0, x1, y1), size)
-        small = np.asarray(cv2.resize(seen, size, interpolation=cv2.INTER_AREA), np.uint8)
+        small = _at_most(seen, REFINED_PX)
+        # Fitted at the net's own resolution, used at the window's: fitting each pixel would take ten times as long.
+        fitted = _at_most(small, self.config.input_px).shape
+        part = _part(look, (x0, y0, x1, y1), (fitted[1], fitted[0]))
         refined = guided(part, small) if REFINE else part
         mask[y0:y1, x0:x1] = cv2.resize(refined, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) > THRESHOLD
         kept = np.zeros_like(mask)
@@ -273,6 +273,15 @@ def _placed(click: Click, corner_xy: tuple[int, int], scale: float) -> Click:
         int(np.floor((value + 0.5 - start) * scale)) for value, start in zip((click.x, click.y), corner_xy, strict=True)
     )
     return replace(click, x=x, y=y)
+
+
+def _at_most(image: Image, side_px: int) -> Image:
+    """The picture, shrunk if its longer side is longer than that."""
+    factor = side_px / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _part(look: Look, box_xyxy: tuple[int, int, int, int], size_wh: tuple[int, int]) -> Plane:
