@@ -33,8 +33,6 @@ FAR = 0.25  # a window smaller than this share of the one before is too far a ju
 WORTH_ZOOMING = 0.85  # a window larger than this share of the first one would show nothing new
 SMALLEST_VIEW_PX = 48  # of the photo: less shows nothing but blur
 ROUNDS = 3  # clicks that are answered one after the other, each with the answer before as a hint; earlier ones together
-MIRROR = True  # the second look is taken of the mirror image too: what both say is surer than what one says
-AGAIN = 0  # times that the last answer is given back with the same clicks
 REFINED_PX = 768  # largest side of the window in which edges are moved to the photo's
 SAME_ANSWER_IOU = 0.8  # masks that agree so well are one answer
 ALTERNATIVES = 3
@@ -130,7 +128,7 @@ class ClickNetSegmenter:
             far = side < FAR * look.side_px
             if far:  # an answer of so few pixels says little about its own size
                 corner, side = _grown(corner, side, 2.0)
-            maps = self._read(image, corner, side, mirrored=MIRROR and not far)
+            maps = self._read(image, corner, side, mirrored=not far)
             closer = self._answer(maps, corner, side, clicks, look)
             if not _holds(closer, clicks):  # lost on the way: what was seen before is better than nothing
                 break
@@ -168,7 +166,7 @@ class ClickNetSegmenter:
         while not any(click.positive for click in placed[:first_round]):
             first_round += 1
         previous = None if before is None else _seen_from(before, corner_xy, side_px, size // 4)
-        for number in [*range(first_round, len(placed) + 1), *[len(placed)] * AGAIN]:
+        for number in range(first_round, len(placed) + 1):
             planes = head_planes(placed[:number], previous, size)
             both = [planes, _mirrored(planes)] if len(maps["p2"]) > 1 else [planes]
             outputs = self._head.predict_on_batch({**maps, "planes": np.stack(both)})
@@ -185,22 +183,21 @@ class ClickNetSegmenter:
         height, width = image.shape[:2]
         (x, y), side = look.corner_xy, look.side_px
         x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
-        mask = np.zeros((height, width), bool)
-        seen = image[y0:y1, x0:x1]
-        small = _at_most(seen, REFINED_PX)
+        small = _at_most(image[y0:y1, x0:x1], REFINED_PX)
         # Fitted at the net's own resolution, used at the window's: fitting each pixel would take ten times as long.
         fitted = _at_most(small, self.config.input_px).shape
-        part = _part(look, (x0, y0, x1, y1), (fitted[1], fitted[0]))
-        refined = guided(part, small) if REFINE else part
-        mask[y0:y1, x0:x1] = cv2.resize(refined, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) > THRESHOLD
-        kept = np.zeros_like(mask)
+        refined = guided(_part(look, (x0, y0, x1, y1), (fitted[1], fitted[0])), small)
+        # Beyond the window there is nothing: its parts and holes are found in it, whatever the photo's size.
+        answer = cv2.resize(refined, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) > THRESHOLD
+        kept = np.zeros_like(answer)
         for click in clicks:
-            if click.positive and mask[click.y, click.x] and not kept[click.y, click.x]:
-                kept |= component_at(mask, click.x, click.y)
-        return fill_holes(kept, at_most_px=round(HOLE_SHARE * kept.sum()))
-
-
-REFINE = True
+            column, row = click.x - x0, click.y - y0
+            inside = 0 <= column < x1 - x0 and 0 <= row < y1 - y0
+            if click.positive and inside and answer[row, column] and not kept[row, column]:
+                kept |= component_at(answer, column, row)
+        mask = np.zeros((height, width), bool)
+        mask[y0:y1, x0:x1] = fill_holes(kept, at_most_px=round(HOLE_SHARE * kept.sum()))
+        return mask
 
 
 def bundled() -> Path | None:
