@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (RecipeError, OSError) as error:
         arguments.error(" ".join(str(error).split()))
     if args.version:
-        print(f"clickaway {_version()}")
+        from pipeline.note import version
+
+        print(f"clickaway {version()}")
         return OK
     if args.command is None:
         arguments.print_help()
@@ -77,15 +79,6 @@ def _models(args: argparse.Namespace) -> int:
     for line in lines():
         print(line)
     return OK
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("clickaway")
-    except PackageNotFoundError:
-        return "from a checkout that is not installed"
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     outline.add_argument("--canny", action="store_true", help="white on black, with Canny's edges beside it")
 
     masks = _photo_command(commands, "masks", "save the masks and boxes of all objects, or of those selected")
-    masks.set_defaults(quality=None)
+    masks.set_defaults(quality=None, strip_metadata=False, note=True)
 
     # `pipeline.recipe.expanded` turns it into another command before this parser sees it: this is for --help.
     commands.add_parser("watch", help="erase, or what the recipe says, in photos that are put into a folder")
@@ -117,6 +117,7 @@ def _add_output(command: _Parser, name: str) -> None:
             metavar="1..100",
             help="of JPEG, WebP, HEIC, AVIF (as the old file's)",
         )
+        batch_arguments.add_metadata(output)
     output.add_argument("--overwrite", action="store_true", help="replace files that are there, the photo itself too")
     batch_arguments.add_writing(output)
 

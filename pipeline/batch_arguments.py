@@ -40,6 +40,18 @@ def add_writing(output: argparse._ArgumentGroup) -> None:
     )
 
 
+def add_metadata(output: argparse._ArgumentGroup) -> None:
+    """What results say about their makers."""
+    output.add_argument(
+        "--strip-metadata",
+        action="store_true",
+        help="leave out place, time, camera, names and captions; the colour profile and a copyright notice stay",
+    )
+    output.add_argument(
+        "--no-note", dest="note", action="store_false", help="do not say in the metadata that Clickaway made it"
+    )
+
+
 def add_running(command: argparse.ArgumentParser) -> None:
     """How many photos are done, by whom, and what is said meanwhile."""
     many = command.add_argument_group(

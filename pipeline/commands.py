@@ -103,7 +103,15 @@ def _run(args: argparse.Namespace, pick: Pick, effect: Effect | Masks) -> tuple[
         example = Pick(boxes=((0, 0, 1, 1),))
     else:
         example = pick
-    job = Job(effect, _models(args, example), args.quality, _max_pixels(args), PREVIEW_PX if args.dry_run else None)
+    job = Job(
+        effect,
+        _models(args, example),
+        args.quality,
+        _max_pixels(args),
+        PREVIEW_PX if args.dry_run else None,
+        strip_metadata=args.strip_metadata,
+        note=args.note,
+    )
     return run_all(lambda: _tasks(args, pick), job, example, args)
 
 

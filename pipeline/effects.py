@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,13 @@ class Outline:
 
 
 Effect = Erase | CutOut | Blur | Replace | Outline
+_DONE = {  # what a result's metadata says of it
+    Erase: "object erased",
+    CutOut: "object cut out",
+    Blur: "background blurred",
+    Replace: "background replaced",
+    Outline: "outline drawn",
+}
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,11 @@ def apply(photo: Photo, mask: Mask, effect: Effect, *, inpainter: Inpainter | No
     inpainter: what fills the hole; needed only to erase.
     Raises ValueError where the mask does not fit the effect: an empty one, or all of the photo to be erased.
     """
+    result = _applied(photo, mask, effect, inpainter)
+    return replace(result, edits=(*photo.edits, _DONE[type(effect)]))
+
+
+def _applied(photo: Photo, mask: Mask, effect: Effect, inpainter: Inpainter | None) -> Photo:
     pixels, alpha = photo.pixels, photo.alpha
     match effect:
         case Erase(grow_px, feather_px, mask_shape):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.atomic import in_the_way, write_bytes
 from pipeline.formats import BY_EXTENSION, MAIN_EXTENSIONS
+from pipeline.note import noted
 from pipeline.photo import Photo, PhotoError
 
 MAX_PIXELS = 200_000_000  # the largest phone sensors; more than that decompressed is more likely an attack
@@ -43,12 +45,22 @@ def size_of(path: Path) -> tuple[int, int]:
             return size(data + file.read())
 
 
-def save(photo: Photo, path: str | Path, *, quality: int | None = None, overwrite: bool = False) -> tuple[str, ...]:
+def save(
+    photo: Photo,
+    path: str | Path,
+    *,
+    quality: int | None = None,
+    overwrite: bool = False,
+    strip_metadata: bool = False,
+    note: bool = True,
+) -> tuple[str, ...]:
     """Writes the photo, whole or not at all; the extension says the format. Returns notes for the person.
 
     In the photo's own format the file is like the old one: JPEG quantisation tables, bits, palette, compression.
     quality: 1..100 for lossy formats, instead of what keeps the file near its old size.
-    A format without transparency gets the photo on white, and a note says so.
+    strip_metadata: leave out place, time, camera, names and all else that tells about the person; the colour profile
+    and a copyright notice stay. note: say in the file's metadata what was done, if anything was: see `pipeline.note`.
+    A format without transparency gets the photo on white, and one of the notes returned says so.
     Raises PhotoError if the format cannot hold the photo or is unknown, FileExistsError if there is such a file and
     overwrite is False, OSError if it cannot be written.
     """
@@ -58,6 +70,12 @@ def save(photo: Photo, path: str | Path, *, quality: int | None = None, overwrit
     format_name = format_of(path)
     if not overwrite and path.exists():  # asked here too: encoding first would waste the time
         raise FileExistsError(in_the_way(path))
+    if strip_metadata:
+        from pipeline.private import without_private
+
+        photo = replace(photo, metadata=without_private(photo.metadata))
+    if note:
+        photo = replace(photo, metadata=noted(photo.metadata, photo.edits, format_name))
     try:
         data, notes = encode(photo, format_name, quality=quality)
     except PhotoError as error:

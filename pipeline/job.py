@@ -34,6 +34,8 @@ class Job:
     quality: int | None = None
     max_pixels: int = image_io.MAX_PIXELS
     preview_px: int | None = None  # save nothing: show what is selected on a small picture of this longer side
+    strip_metadata: bool = False  # as in `image_io.save`
+    note: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,15 +83,19 @@ def process(
     quality: int | None = None,
     overwrite: bool = False,
     max_pixels: int = image_io.MAX_PIXELS,
+    strip_metadata: bool = False,
+    note: bool = True,
 ) -> Outcome:
     """Loads the photo, selects, edits and saves. Folders for the target are made.
+
+    quality, overwrite, strip_metadata, note: as in `image_io.save`. max_pixels: as in `image_io.load`.
 
     Raises PhotoError for a file that cannot be read or written, NoObjectError where nothing is found, ValueError
     where the pick does not fit the photo, FileExistsError where the target is there and overwrite is False, OSError.
     """
     start = time.perf_counter()
     task = Task(source, target, pick=pick, overwrite=overwrite)
-    job = Job(effect, models, quality, max_pixels)
+    job = Job(effect, models, quality, max_pixels, strip_metadata=strip_metadata, note=note)
     outcome = save(edit_photo(read(task, job), task, job), task, job)
     return replace(outcome, seconds=time.perf_counter() - start)
 
@@ -144,7 +150,14 @@ def save(edited: Edited, task: Task, job: Job) -> Outcome:
             files, annotated = save_masks(edited.found, task)
         else:
             files = (task.target,)
-            notes += image_io.save(edited.photo, task.target, quality=job.quality, overwrite=task.overwrite)
+            notes += image_io.save(
+                edited.photo,
+                task.target,
+                quality=job.quality,
+                overwrite=task.overwrite,
+                strip_metadata=job.strip_metadata,
+                note=job.note,
+            )
     covered = np.logical_or.reduce([one.mask for one in edited.found])
     area_px = int(np.count_nonzero(covered))
     return Outcome(

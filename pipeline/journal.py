@@ -147,6 +147,7 @@ def fingerprint(task: Task, job: Job) -> str:
         "options": [_plain(getattr(job.effect, one.name)) for one in fields(job.effect)],
         "models": job.models.__getstate__(),
         "quality": job.quality,
+        "metadata": (job.strip_metadata, job.note),
     }
     return hashlib.sha256(repr(asked).encode("utf-8", "surrogateescape")).hexdigest()
 

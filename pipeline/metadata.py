@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 _ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
 _SIDES = ((0x0100, 0x0101), (0xA002, 0xA003))  # ImageWidth and ImageLength, PixelXDimension and PixelYDimension
 _THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # (offset, length) of a JPEG thumbnail, of an uncompressed one
-_SHORT, _LONG = 3, 4
+_ASCII, _SHORT, _LONG = 2, 3, 4
 
 # What points into or describes the old file: thumbnails, a motion photo's clip, a gain map behind the picture.
 _STALE_XMP = re.compile(
@@ -39,9 +39,7 @@ def upright_exif(exif: bytes, *, turned: bool) -> bytes:
     """
     block = bytearray(exif)
     try:
-        endian = {b"II": "<", b"MM": ">"}[bytes(block[:2])]
-        (first,) = struct.unpack_from(endian + "L", block, 4)
-        entries, end = _directory(block, endian, first)
+        endian, entries, end = _first_directory(block)
         _reset_orientation(block, endian, entries)
         directories = [entries]
         if _EXIF_IFD in entries:
@@ -55,7 +53,7 @@ def upright_exif(exif: bytes, *, turned: bool) -> bytes:
     return bytes(block)
 
 
-def _directory(block: bytearray, endian: str, offset: int) -> tuple[dict[int, int], int]:
+def _directory(block: bytes | bytearray, endian: str, offset: int) -> tuple[dict[int, int], int]:
     """Tag -> where its 12-byte entry is, and where the directory's entries end."""
     (count,) = struct.unpack_from(endian + "H", block, offset)
     entries: dict[int, int] = {}
@@ -104,6 +102,54 @@ def _wipe_thumbnail(block: bytearray, endian: str, link: int) -> None:
                 del block[start:]
             else:
                 block[start:stop] = bytes(max(0, stop - start))
+
+
+def exif_text(exif: bytes | None, tag: int) -> bytes:
+    """The text of a tag of the first directory, as it stands there; empty where there is none."""
+    try:
+        endian, entries, _ = _first_directory(exif or b"")
+        kind, count, offset = struct.unpack_from(endian + "HLL", exif or b"", entries[tag] + 2)
+    except (KeyError, struct.error):
+        return b""
+    if kind != _ASCII:
+        return b""
+    start = entries[tag] + 8 if count <= 4 else offset
+    return (exif or b"")[start : start + count].split(b"\0")[0]
+
+
+def with_exif_text(exif: bytes | None, texts: Mapping[int, bytes]) -> bytes:
+    """The EXIF block with these texts in its first directory, tag -> text. A new block where there is none.
+
+    The directory is written anew behind everything else, for there is no room in the old one's place. All that it
+    points to stays where it was: maker notes hold offsets that nobody but the maker can mend.
+    Raises ValueError if the block is damaged.
+    """
+    block = bytearray(exif or b"II*\0\x08\0\0\0\0\0\0\0\0\0")
+    try:
+        endian, old, end = _first_directory(block)
+    except (KeyError, struct.error) as error:
+        raise ValueError("the EXIF block is damaged") from error
+    link = bytes(block[end : end + 4]).ljust(4, b"\0")
+    entries = {tag: bytes(block[position : position + 12]) for tag, position in old.items()}
+    block += b"\0" * (len(block) % 2)  # a directory begins at an even byte
+    start = len(block)
+    struct.pack_into(endian + "L", block, 4, start)
+    values_at = start + 2 + 12 * len({*entries, *texts}) + 4
+    values = b""
+    for tag, text in texts.items():
+        value = text + b"\0"
+        place = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack(endian + "L", values_at + len(values))
+        values += b"" if len(value) <= 4 else value + b"\0" * (len(value) % 2)
+        entries[tag] = struct.pack(endian + "HHL", tag, _ASCII, len(value)) + place
+    block += struct.pack(endian + "H", len(entries)) + b"".join(entries[tag] for tag in sorted(entries)) + link
+    return bytes(block + values)
+
+
+def _first_directory(block: bytes | bytearray) -> tuple[str, dict[int, int], int]:
+    """The byte order, tag -> where its entry is, and where the entries end. Raises KeyError, struct.error."""
+    endian = {b"II": "<", b"MM": ">"}[bytes(block[:2])]
+    (first,) = struct.unpack_from(endian + "L", block, 4)
+    return endian, *_directory(block, endian, first)
 
 
 def upright_xmp(xmp: bytes) -> bytes:

@@ -59,6 +59,7 @@ class Photo:
     metadata: Metadata = field(default_factory=Metadata)
     encoding: Encoding = field(default_factory=lambda: Encoding("PNG"))
     notes: tuple[str, ...] = ()  # what the person should know: "the first of 12 frames"
+    edits: tuple[str, ...] = ()  # what was done to it here, in ASCII, for the note in its file: "object erased"
 
     @property
     def hw(self) -> tuple[int, int]:
