@@ -10,7 +10,10 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from demo.limits import Limits, size_in_bytes
 
 if TYPE_CHECKING:  # Gradio takes seconds to import: --help does not wait for it
     from demo.studio import Studio
@@ -19,6 +22,11 @@ if TYPE_CHECKING:  # Gradio takes seconds to import: --help does not wait for it
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the page until Ctrl+C. Returns the exit code: 0, or 2 where it could not be started."""
     args = _parser().parse_args(argv)
+    try:
+        login = _logins(args.login) if args.login else []
+    except (OSError, ValueError) as error:
+        print(f"clickaway demo: {error}", file=sys.stderr)
+        return 2
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop cleans up like Ctrl+C
     try:
@@ -26,13 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="clickaway-", ignore_cleanup_errors=True) as folder:
             os.environ.setdefault("GRADIO_TEMP_DIR", folder)
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-            return _serve(args)
+            return _serve(args, login)
     except KeyboardInterrupt:
         return 0
 
 
-def _serve(args: argparse.Namespace) -> int:
-    from demo.app import build_app, launch
+def _serve(args: argparse.Namespace, login: Sequence[tuple[str, str]]) -> int:
+    from PIL import Image
+
+    from demo.app import build_app
     from demo.studio import Studio
     from pipeline.models import Models
     from pipeline.video import film_models
@@ -49,21 +59,22 @@ def _serve(args: argparse.Namespace) -> int:
         subject_notes=without_click.subject_notes,
         max_pixels=args.max_megapixels * 10**6,
     )
-    app = build_app(studio, jobs=args.jobs)
+    Image.MAX_IMAGE_PIXELS = args.max_megapixels * 10**6 // 2  # Pillow refuses twice that: Gradio opens webcam frames
+    demo = build_app(studio, jobs=args.jobs, limits=_limits(args))
     try:
-        url = launch(
-            app, host=args.host, port=args.port, max_file_size=args.max_file_size, open_browser=_can_open(args)
-        )
+        url = demo.launch(host=args.host, port=args.port, open_browser=_can_open(args), login=login)
     except OSError:
         where = f"port {args.port}" if args.port else "any port from 7860 on"
         print(f"clickaway demo: cannot listen on {args.host}, {where}: choose another one with --port", file=sys.stderr)
         return 2
     print(f"Clickaway is on {url}  (Ctrl+C stops it)", flush=True)
+    if not login and args.host not in ("127.0.0.1", "::1", "localhost"):
+        print("Whoever can reach this machine can use it: --login FILE asks for a name and a password", flush=True)
     threading.Thread(target=_warm_up, args=(studio,), daemon=True).start()
     try:
         threading.Event().wait()
     finally:
-        app.close(verbose=False)
+        demo.close()
     return 0
 
 
@@ -96,10 +107,72 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", help="cpu, cuda, cuda:1 (default: what there is)")
     add("--offline", action="store_true", help="never download weights")
     add("--jobs", type=_at_least_one, default=1, help="requests that use the models at a time (default: %(default)s)")
-    add("--max-file-size", default="50mb", metavar="SIZE", help="of an upload, such as 200mb (default: %(default)s)")
-    add("--max-megapixels", type=_at_least_one, default=60, metavar="N", help="of a photo (default: %(default)s)")
     add("--no-browser", action="store_true", help="do not open a browser")
+    add = parser.add_argument_group("strangers", "what visitors may do (SECURITY.md says more)").add_argument
+    add("--login", metavar="FILE", help="lines of name:password; without it whoever reaches the page may use it")
+    add("--keep-metadata", action="store_true", help="downloads keep the photo's place, time, camera and names")
+    add("--keep-minutes", type=_at_least_one, default=60, metavar="N", help="photos left alone (default: %(default)s)")
+    add("--max-file-size", type=_size, default="50mb", metavar="SIZE", help="of an upload (default: %(default)s)")
+    add("--max-megapixels", type=_at_least_one, default=60, metavar="N", help="of a photo (default: %(default)s)")
+    add(
+        "--max-memory",
+        type=_size,
+        default="4gb",
+        metavar="SIZE",
+        help="of all photos and undo steps (default: %(default)s)",
+    )
+    add(
+        "--max-disk",
+        type=_size,
+        default="4gb",
+        metavar="SIZE",
+        help="of all uploads and results (default: %(default)s)",
+    )
+    add(
+        "--max-requests",
+        type=_whole,
+        default=240,
+        metavar="N",
+        help="of one address, a minute; 0: any (default: %(default)s)",
+    )
+    add("--max-queue", type=_at_least_one, default=64, metavar="N", help="requests that wait (default: %(default)s)")
+    add("--max-queue-of-one", type=_at_least_one, default=16, metavar="N", help="of one address (default: %(default)s)")
     return parser
+
+
+def _limits(args: argparse.Namespace) -> Limits:
+    return Limits(
+        file_bytes=args.max_file_size,
+        requests_a_minute=args.max_requests,
+        queue=args.max_queue,
+        queue_of_one=args.max_queue_of_one,
+        memory_bytes=args.max_memory,
+        disk_bytes=args.max_disk,
+        kept_seconds=60 * args.keep_minutes,
+        strip_metadata=not args.keep_metadata,
+    )
+
+
+def _logins(file: str) -> list[tuple[str, str]]:
+    """Names and passwords of a file. Raises ValueError if there are none, OSError if it cannot be read."""
+    lines = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+    pairs = [line.partition(":") for line in lines if line and not line.startswith("#")]
+    if not pairs or not all(name and password for name, _, password in pairs):
+        raise ValueError(f"{file}: expected lines of name:password")
+    return [(name, password) for name, _, password in pairs]
+
+
+def _size(text: str) -> int:
+    try:
+        return size_in_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
+    return int(text)
 
 
 def _at_least_one(text: str) -> int:

@@ -13,14 +13,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from demo.events import explained, rgb
+from demo.events import Save, explained, rgb
 from demo.session import Session
-from demo.studio import Studio, VisitorError, formats, selected, write
+from demo.studio import Studio, VisitorError, formats, selected
 from pipeline.photo import Photo
 from segment.mask_ops import box_xyxy
 
 
-def add_endpoints(studio: Studio, jobs: int) -> None:
+def add_endpoints(studio: Studio, jobs: int, save: Save) -> None:
     """Adds /select, /erase, /cut_out, /blur_background and /replace_background. To be called inside a gr.Blocks."""
     with gr.Group(visible=False):
         image, x, y = gr.File(label="image"), gr.Number(label="x", precision=0), gr.Number(label="y", precision=0)
@@ -31,7 +31,7 @@ def add_endpoints(studio: Studio, jobs: int) -> None:
         color = gr.Textbox("#ffffff", label="color")
         background = gr.File(label="background")
 
-    endpoints = Endpoints(studio, file.GRADIO_CACHE)
+    endpoints = Endpoints(studio, save)
 
     def add(name: str, function: Callable[..., Any], extra: list[Any], outputs: Any) -> None:
         trigger.click(
@@ -53,10 +53,10 @@ def add_endpoints(studio: Studio, jobs: int) -> None:
 class Endpoints:
     """The functions behind the endpoints. Their docstrings are what a client is shown."""
 
-    def __init__(self, studio: Studio, folder: str) -> None:
-        self._studio, self._folder = studio, folder
+    def __init__(self, studio: Studio, save: Save) -> None:
+        self._studio, self._save = studio, save
 
-    def select(self, image: str, x: int, y: int) -> tuple[str, dict[str, Any]]:
+    def select(self, image: str, x: int, y: int, request: gr.Request | None = None) -> tuple[str, dict[str, Any]]:
         """The object at the pixel: its mask as a PNG (255 on the object), its label, score and box x0, y0, x1, y1."""
 
         def work() -> tuple[str, dict[str, Any]]:
@@ -64,35 +64,56 @@ class Endpoints:
             mask, answer = selected(session), session.answer
             white = np.repeat((mask * np.uint8(255))[..., np.newaxis], 3, axis=2)
             alone = Session(Photo(white, mode="L"), session.shown, session.view, session.name, made_by="mask")
-            path, _ = write(alone, ".png", self._folder)
+            path, _ = self._save(alone, ".png", request)
             about = {"label": answer.label, "score": answer.score} if answer else {}
             return str(path), {**about, "box_xyxy": list(box_xyxy(mask)), "alternatives": len(session.answers) - 1}
 
         return _one_line(work)
 
-    def erase(self, image: str, x: int, y: int, grow_px: int | None = None, own_format: bool = False) -> str:
+    def erase(
+        self,
+        image: str,
+        x: int,
+        y: int,
+        grow_px: int | None = None,
+        own_format: bool = False,
+        request: gr.Request | None = None,
+    ) -> str:
         """The photo without the object at the pixel, as a PNG or, with own_format, in the photo's own format.
 
         grow_px: by how much the mask is grown first; None: by the object's size.
         """
-        return self._file(own_format, lambda: self._studio.erase(self._clicked(image, x, y), grow_px=grow_px))
+        return self._file(request, own_format, lambda: self._studio.erase(self._clicked(image, x, y), grow_px=grow_px))
 
-    def cut_out(self, image: str, x: int, y: int, own_format: bool = False) -> str:
+    def cut_out(self, image: str, x: int, y: int, own_format: bool = False, request: gr.Request | None = None) -> str:
         """The object at the pixel alone, transparent around it."""
-        return self._file(own_format, lambda: self._studio.cut_out(self._clicked(image, x, y)))
+        return self._file(request, own_format, lambda: self._studio.cut_out(self._clicked(image, x, y)))
 
     def blur_background(
-        self, image: str, x: int, y: int, sigma_px: float | None = None, own_format: bool = False
+        self,
+        image: str,
+        x: int,
+        y: int,
+        sigma_px: float | None = None,
+        own_format: bool = False,
+        request: gr.Request | None = None,
     ) -> str:
         """The photo, sharp on the object at the pixel alone. sigma_px: of the blur; None: by the photo's size."""
-        return self._file(own_format, lambda: self._studio.blur(self._clicked(image, x, y), sigma_px=sigma_px))
+        return self._file(request, own_format, lambda: self._studio.blur(self._clicked(image, x, y), sigma_px=sigma_px))
 
     def replace_background(
-        self, image: str, x: int, y: int, color: str, background: str | None = None, own_format: bool = False
+        self,
+        image: str,
+        x: int,
+        y: int,
+        color: str,
+        background: str | None = None,
+        own_format: bool = False,
+        request: gr.Request | None = None,
     ) -> str:
         """The object at the pixel before a colour ("#ffffff") or, if one is given, before another photo."""
         return self._file(
-            own_format, lambda: self._studio.replace(self._clicked(image, x, y), background or rgb(color))
+            request, own_format, lambda: self._studio.replace(self._clicked(image, x, y), background or rgb(color))
         )
 
     def _clicked(self, image: str | None, x: int | None, y: int | None) -> Session:
@@ -104,11 +125,11 @@ class Endpoints:
             raise VisitorError(f"({x}, {y}) is outside the photo: x must be 0..{width - 1}, y 0..{height - 1}")
         return self._studio.point(session, int(x), int(y))
 
-    def _file(self, own_format: bool, work: Callable[[], Session]) -> str:
+    def _file(self, request: gr.Request | None, own_format: bool, work: Callable[[], Session]) -> str:
         def saved() -> str:
             done = work()
             suffix = formats(done.photo, done.name)[-1 if own_format else 0]
-            return str(write(done, suffix, self._folder)[0])
+            return str(self._save(done, suffix, request)[0])
 
         return _one_line(saved)
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from demo import page as layout
 from demo.api import add_endpoints
 from demo.events import Events
 from demo.examples import example_photos
+from demo.gate import Gate
+from demo.housekeeping import Housekeeping, give_uploads_folders_of_their_own
+from demo.limits import Limits
 from demo.live import add_live
 from demo.studio import Studio
 from demo.theme import HEAD, css, theme
 
-KEPT_SECONDS = 3600  # files and sessions of visitors who do nothing
-SESSIONS = 50  # in memory at a time; the one left alone longest goes first
+SESSIONS = 100  # known to Gradio at a time, programs among them; what they hold is limited by its size
 
 _SWITCH_TOOL = "(tool) => { document.body.dataset.tool = tool === 'Brush' ? 'brush' : 'click'; }"
 _SWITCH_SIGN = "(sign) => { document.body.dataset.sign = sign; }"
@@ -26,44 +30,75 @@ _SAY = "(...values) => { document.querySelector('.ca-busy').textContent = '%s'; 
 _SAVE_FILE = "() => { document.querySelector('#download')?.click(); }"
 
 
-def build_app(studio: Studio, *, jobs: int = 1) -> gr.Blocks:
-    """The page, ready for `launch`. jobs: how many requests may use the models at the same time."""
+@dataclass(frozen=True)
+class Demo:
+    """The page, ready for `launch`."""
+
+    blocks: gr.Blocks
+    housekeeping: Housekeeping
+    limits: Limits
+
+    def launch(self, *, host: str, port: int | None, open_browser: bool, login: Sequence[tuple[str, str]] = ()) -> str:
+        """Starts the server and comes back at once with its address. Raises OSError if the port is taken.
+
+        login: names with their passwords; with none, whoever finds the page may use it.
+        """
+        give_uploads_folders_of_their_own()
+        gate = Middleware(
+            Gate,
+            limits=self.limits,
+            waiting=self.housekeeping.waiting,
+            make_room=self.housekeeping.make_room,
+            own=self.housekeeping.own,
+        )
+        _, url, _ = self.blocks.launch(
+            server_name=host,
+            server_port=port,
+            auth=list(login) or None,
+            max_file_size=self.limits.file_bytes,
+            inbrowser=open_browser,
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            footer_links=[],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            mcp_server=False,
+            state_session_capacity=SESSIONS,
+            theme=theme(),
+            css=css(),
+            head=HEAD,
+            js=Path(__file__).with_name("page.js").read_text(encoding="utf-8"),
+            app_kwargs={"middleware": [gate]},
+        )
+        self.housekeeping.start()
+        return url
+
+    def close(self) -> None:
+        """Stops the server and deletes what visitors have left."""
+        self.housekeeping.stop()
+        self.blocks.close(verbose=False)
+
+
+def build_app(studio: Studio, *, jobs: int = 1, limits: Limits | None = None) -> Demo:
+    """The page. jobs: how many requests may use the models at the same time. limits: None for the usual ones."""
+    limits = limits or Limits()
     examples = example_photos()
+    kept_seconds = limits.kept_seconds
     with gr.Blocks(
-        title="Clickaway", analytics_enabled=False, fill_width=True, delete_cache=(600, KEPT_SECONDS)
+        title="Clickaway", analytics_enabled=False, fill_width=True, delete_cache=(600, kept_seconds)
     ) as app:
-        session = gr.State(None, time_to_live=KEPT_SECONDS)
-        page = layout.build(examples)
-        add_endpoints(studio, jobs)  # first: they get the names that they ask for
-        _wire(Events(page, session, studio, examples), jobs)
+        session = gr.State(None, time_to_live=kept_seconds)
+        housekeeping = Housekeeping(app, session, limits, session.GRADIO_CACHE)
+        page = layout.build(examples, stripped=limits.strip_metadata)
+        add_endpoints(studio, jobs, housekeeping.save)  # first: they get the names that they ask for
+        _wire(Events(page, session, studio, examples, housekeeping.save), jobs)
         with page.live:
-            add_live(studio, jobs)
-    app.queue(max_size=64, default_concurrency_limit=8, api_open=False)
-    return app
-
-
-def launch(app: gr.Blocks, *, host: str, port: int | None, max_file_size: str | None, open_browser: bool) -> str:
-    """Starts the server and comes back at once with its address. Raises OSError if the port is taken."""
-    _, url, _ = app.launch(
-        server_name=host,
-        server_port=port,
-        max_file_size=max_file_size,
-        inbrowser=open_browser,
-        prevent_thread_lock=True,
-        quiet=True,
-        share=False,
-        footer_links=[],
-        run_history=False,
-        enable_monitoring=False,
-        ssr_mode=False,
-        mcp_server=False,
-        state_session_capacity=SESSIONS,
-        theme=theme(),
-        css=css(),
-        head=HEAD,
-        js=Path(__file__).with_name("page.js").read_text(encoding="utf-8"),
-    )
-    return url
+            add_live(studio)
+        app.unload(housekeeping.leave)
+    app.queue(max_size=limits.queue, default_concurrency_limit=8, api_open=False)
+    return Demo(app, housekeeping, limits)
 
 
 def _wire(events: Events, jobs: int) -> None:

@@ -24,6 +24,9 @@ from weights import WeightsError
 
 log = logging.getLogger("clickaway.demo")
 
+# A session's photo, an extension and who asks -> a file that only he can find, and notes for him.
+Save = Callable[[Session, str, gr.Request | None], tuple[Path, tuple[str, ...]]]
+
 
 def explained(error: Exception) -> str:
     """One line for a visitor; what nobody foresaw goes to the log, and never to the page."""
@@ -54,6 +57,7 @@ class Events:
     session: gr.State
     studio: Studio
     examples: list[Example]
+    save: Save
 
     def open_upload(self, path: str | None) -> Updates:
         return self._open(path, None) if path else {self.page.upload: None}
@@ -157,18 +161,18 @@ class Events:
     def start_over(self) -> Updates:
         return self._updates(None)
 
-    def download_png(self, session: Session | None) -> Updates:
-        return self._download(session, 0)
+    def download_png(self, session: Session | None, request: gr.Request | None = None) -> Updates:
+        return self._download(session, 0, request)
 
-    def download_own(self, session: Session | None) -> Updates:
-        return self._download(session, -1)
+    def download_own(self, session: Session | None, request: gr.Request | None = None) -> Updates:
+        return self._download(session, -1, request)
 
-    def _download(self, session: Session | None, which: int) -> Updates:
+    def _download(self, session: Session | None, which: int, request: gr.Request | None) -> Updates:
         if session is None:
             return self._gone()
         suffix = studio.formats(session.photo, session.name)[which]
         try:
-            path, notes = studio.write(session, suffix, self.page.download.GRADIO_CACHE)
+            path, notes = self.save(session, suffix, request)
         except Exception as error:
             tell(error)
             return {self.page.download: None}

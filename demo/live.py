@@ -18,6 +18,7 @@ from segment import Image
 
 LONGEST_PX = 640  # of a frame: a page shows no more, and a small machine does no more in time
 _EVERY_S = 0.1  # a frame is asked for so often at most
+_LONGEST_S = 120  # then it is the next one's turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Live:
     seconds: float = 0.0  # a frame takes, in a running mean
 
 
-def add_live(studio: Studio, jobs: int) -> None:
+def add_live(studio: Studio) -> None:
     """The tab's components and their one event. To be called inside a gr.Blocks."""
     with gr.Row():
         camera = gr.Image(
@@ -59,9 +60,10 @@ def add_live(studio: Studio, jobs: int) -> None:
         [camera, effect, strength, color, live],
         [shown, speed, live],
         stream_every=_EVERY_S,
-        time_limit=300,
-        concurrency_id="models",
-        concurrency_limit=jobs,
+        time_limit=_LONGEST_S,
+        # Not among the models' requests: a camera holds its place until it stops, and everybody else would wait.
+        concurrency_id="camera",
+        concurrency_limit=1,
         show_progress="hidden",
         api_visibility="private",
     )

@@ -10,6 +10,7 @@ from demo.examples import Example, thumbnail
 from demo.stage import stage
 from demo.theme import MARK
 
+STRIPPED = "Downloads hold no place, camera, time or names from the photo’s metadata."
 INVITATION = "Choose a photo, then click the thing that should not be in it."
 
 
@@ -56,8 +57,8 @@ class Page:
     new_photo: gr.Button
 
 
-def build(examples: list[Example]) -> Page:
-    """Lays the page out. To be called inside a gr.Blocks."""
+def build(examples: list[Example], *, stripped: bool = False) -> Page:
+    """Lays the page out. To be called inside a gr.Blocks. stripped: say that downloads tell less than the photo."""
     with gr.Row(elem_id="top"):
         gr.HTML(f"{MARK}<span>Clickaway</span>", elem_id="brand", apply_default_css=False)
         new_photo = gr.Button("New photo", size="sm", visible=False, elem_id="new-photo", scale=0, min_width=110)
@@ -127,6 +128,8 @@ def build(examples: list[Example]) -> Page:
                 with gr.Row(elem_classes="downloads"):
                     png = gr.Button("Download PNG", variant="primary", min_width=100, elem_id="download-png")
                     own = gr.Button("JPEG", min_width=100, elem_id="download-own")
+                if stripped:
+                    gr.HTML(f"<p>{STRIPPED}</p>", elem_id="stripped", apply_default_css=False)
                 go_on = gr.Button("Keep editing this photo", elem_id="go-on")
                 back = gr.Button("Undo", elem_id="back")
                 download = gr.DownloadButton("Download", elem_id="download")  # app.py presses it

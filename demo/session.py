@@ -149,12 +149,12 @@ class Session:
 
     def _with_past(self, past: tuple[Session, ...]) -> Session:
         past = past[-HISTORY_STEPS:]
-        while len(past) > 1 and _held_bytes(past) > HISTORY_BYTES:  # one step can always be undone
+        while len(past) > 1 and held_bytes(past) > HISTORY_BYTES:  # one step can always be undone
             past = past[1:]
         return replace(self, past=past)
 
 
-def _held_bytes(sessions: Sequence[Session]) -> int:
+def held_bytes(sessions: Sequence[Session]) -> int:
     """What the sessions keep in memory; a photo that several of them share counts once, and once for its encoding."""
     photos = {id(session.photo): 2 * session.photo.pixels.nbytes + session.shown.nbytes for session in sessions}
     masks = {

@@ -211,16 +211,19 @@ def formats(photo: Photo, name: str) -> list[str]:
     return [".png", own] if can_hold and photo.encoding.format != "PNG" else [".png"]
 
 
-def write(session: Session, suffix: str, folder: str | Path) -> tuple[Path, tuple[str, ...]]:
+def write(
+    session: Session, suffix: str, folder: str | Path, *, strip_metadata: bool = False
+) -> tuple[Path, tuple[str, ...]]:
     """The session's photo as a file in a new folder whose name nobody can guess, and notes for the visitor.
 
     In full resolution, with the metadata of the uploaded file. suffix: one of `formats`.
+    strip_metadata: as in `pipeline.image_io.save`.
     """
     target = Path(folder) / secrets.token_hex(16)
     target.mkdir(parents=True)
     name = "-".join(filter(None, (Path(session.name).stem[:80] or "photo", session.made_by)))
     path = target / f"{name}{suffix}"
-    return path, image_io.save(session.photo, path)
+    return path, image_io.save(session.photo, path, strip_metadata=strip_metadata)
 
 
 def _check_px(session: Session, **lengths: float | None) -> None:

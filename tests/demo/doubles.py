@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,18 +76,30 @@ class FlatInpainter:
 
 
 @contextmanager
-def running(studio: Studio, folder: Path) -> Iterator[str]:
+def running(studio: Studio, folder: Path, **limits: Any) -> Iterator[str]:
     """The page on a free port of this machine, with its files in that folder; gives the address."""
-    from demo.app import build_app, launch
+    with running_demo(studio, folder, **limits) as (url, _):
+        yield url
+
+
+@contextmanager
+def running_demo(
+    studio: Studio, folder: Path, *, login: Sequence[tuple[str, str]] = (), **limits: Any
+) -> Iterator[tuple[str, Any]]:
+    """The same, and the demo.app.Demo. limits: fields of demo.limits.Limits that are not the usual ones."""
+    from demo.app import build_app
+    from demo.limits import Limits
 
     before = os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(folder)  # read when the components are made
     try:
-        app = build_app(studio)
-        url = launch(app, host="127.0.0.1", port=None, max_file_size="20mb", open_browser=False)
+        # All visitors of a test come from one address.
+        allowed = Limits(**{"requests_a_minute": 0, "queue_of_one": 64, "file_bytes": 20 * 2**20, **limits})
+        demo = build_app(studio, limits=allowed)
+        url = demo.launch(host="127.0.0.1", port=None, open_browser=False, login=login)
         try:
-            yield url
+            yield url, demo
         finally:
-            app.close(verbose=False)
+            demo.close()
     finally:
         os.environ.pop("GRADIO_TEMP_DIR") if before is None else os.environ.update(GRADIO_TEMP_DIR=before)

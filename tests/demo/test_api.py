@@ -57,14 +57,36 @@ def test_erase_takes_the_object_and_nothing_else(client, photo):
     np.testing.assert_array_equal(result[far], draw_photo()[far])
 
 
-def test_erase_in_the_photos_own_format_keeps_its_metadata(client, saved):
+def private_photo(saved) -> Path:
+    """A photo that says where and by whom it was made, and whose it is."""
     exif = Image.Exif()
-    exif[315] = "Ada"
-    path = saved(draw_photo(), "a.jpg", exif=exif, quality=95)
-    file = client.predict(handle_file(path), 200, 90, own_format=True, api_name="/erase")
-    assert file.endswith(".jpg")
-    with Image.open(file) as written:
-        assert written.format == "JPEG" and written.getexif()[315] == "Ada"
+    exif[315], exif[33432] = "Ada", "(c) Ada"
+    exif.get_ifd(34853).update({1: "N", 2: (52.0, 31.0, 12.0), 3: "E", 4: (13.0, 24.0, 18.0)})
+    return saved(draw_photo(), "a.jpg", exif=exif, quality=95)
+
+
+def test_a_result_in_the_photos_own_format_says_neither_where_nor_by_whom_it_was_made(client, saved):
+    path = private_photo(saved)
+    with Image.open(path) as uploaded:
+        assert uploaded.getexif().get_ifd(34853)[2] == (52.0, 31.0, 12.0)
+    for own_format, suffix in ((True, ".jpg"), (False, ".png")):
+        file = client.predict(handle_file(path), 200, 90, own_format=own_format, api_name="/erase")
+        assert file.endswith(suffix)
+        with Image.open(file) as written:
+            exif = written.getexif()
+            assert 315 not in exif and not exif.get_ifd(34853)
+            assert exif[33432] == "(c) Ada"  # whose it is stays
+        assert b"Ada" not in Path(file).read_bytes().replace(b"(c) Ada", b"")
+
+
+def test_metadata_is_kept_where_the_server_was_told_to(saved, tmp_path):
+    limits = {"strip_metadata": False}
+    with running(Studio(ColorSegmenter, FlatInpainter), tmp_path / "files", **limits) as address:
+        client = Client(address, download_files=str(tmp_path / "downloads"), verbose=False)
+        file = client.predict(handle_file(private_photo(saved)), 200, 90, own_format=True, api_name="/erase")
+        with Image.open(file) as written:
+            assert written.format == "JPEG" and written.getexif()[315] == "Ada"
+            assert written.getexif().get_ifd(34853)[1] == "N"
 
 
 def test_x_and_y_count_in_a_turned_photo_as_it_is_seen(client, saved):

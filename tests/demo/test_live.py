@@ -54,7 +54,7 @@ def test_large_frames_are_done_small(studio):
 
 
 def test_the_page_has_the_webcam_and_its_event(studio):
-    app = build_app(studio)
+    app = build_app(studio).blocks
     assert isinstance(app, gr.Blocks)
     events = [target[1] for dependency in app.fns.values() for target in dependency.targets]
     assert "stream" in events
