@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from segment import checkpoints, instances
+from segment import checkpoints, instances, small_mask_rcnn
 from segment.base import Click, Image, Selection, check_image
 from segment.instances import Instance, Instances
 from segment.working_size import WORKING_SIDE_PX, at_photo_size, box_at_photo_size, padded, working_copy
@@ -35,7 +35,8 @@ class MaskRCNNSegmenter:
     ):
         """Loads the model, downloading its checkpoint first if mmdet publishes it and it is not here.
 
-        model: a name that mmdet publishes ("rtmdet-ins-s"), or the path of a config file.
+        model: a name that mmdet publishes ("rtmdet-ins-s"), the path of a config file, or a bundle (.npz) that
+        `train_segment mask-rcnn` wrote, which needs no checkpoint.
         checkpoint: its weights; None takes the published ones, or the NAME.pth beside a config file NAME.py.
         device: "auto" (the GPU if mmcv was built for it), "cpu", "cuda", "cuda:1".
         score_threshold: objects of which the model is less sure (0..1) are left out.
@@ -48,14 +49,23 @@ class MaskRCNNSegmenter:
             raise ValueError(f"score_threshold must be 0..1, got {score_threshold}")
         if input_size_px is not None and input_size_px < 32:
             raise ValueError(f"input_size_px must be 32 or more, got {input_size_px}")
-        files = checkpoints.find(model, checkpoint)
-        path = checkpoints.fetch(files, offline=offline)
+        bundle = Path(model).expanduser() if Path(model).suffix == ".npz" else None
+        if bundle is not None and checkpoint is not None:
+            raise ValueError(f"{model} holds its weights itself: leave the checkpoint {checkpoint} out")
+        if bundle is None:
+            files = checkpoints.find(model, checkpoint)
+            path = checkpoints.fetch(files, offline=offline)
+        elif not bundle.is_file():
+            raise WeightsError(f"there is no bundle {bundle}: give the path of one, or the name of a model")
         with _quiet():
             torch = _import_all()
-            self.name = files.name
+            self.name = bundle.stem if bundle is not None else files.name
             self.device = _device(torch, device)
             self._score_threshold = score_threshold
-            self._net, steps, self.classes = _build(files, path, score_threshold, input_size_px)
+            if bundle is not None:
+                self._net, steps, self.classes = _build_small(bundle, score_threshold, input_size_px)
+            else:
+                self._net, steps, self.classes = _build(files, path, score_threshold, input_size_px)
             self._net.to(self.device)
             self._prepare = _compose(steps)
         # The longer side of what mmdet is given: all that the net will look at, and of which it then makes masks.
@@ -149,25 +159,50 @@ def _build(
     _set_everywhere(config.model.get("test_cfg") or {}, "score_thr", score_threshold)
     net = revert_sync_batchnorm(MODELS.build(config.model))
     loaded = checkpoints.load(path)
-    _load_weights(net, loaded.state_dict, files, path)
+    _load_weights(net, loaded.state_dict, files.name, path)
     steps = [step for step in get_test_pipeline_cfg(config) if "Annotations" not in str(step["type"])]
-    steps[0] = {"type": "mmdet.LoadImageFromNDArray"}
-    if input_size_px is not None:
-        steps = _resized(steps, input_size_px)
-    return net.eval(), steps, _class_names(loaded.classes, config.model)
+    return net.eval(), _given_arrays(steps, input_size_px), _class_names(loaded.classes, config.model)
 
 
-def _load_weights(net: Any, state: dict[str, Any], files: checkpoints.ModelFiles, path: Path) -> None:
+def _build_small(
+    bundle: Path, score_threshold: float, input_size_px: int | None
+) -> tuple[Any, list[Any], tuple[str, ...]]:
+    """As _build, of a bundle: code makes the config, so nothing in the file is run."""
+    import torch
+    from mmdet.registry import MODELS
+    from mmengine.config import ConfigDict
+    from mmengine.registry import init_default_scope
+
+    import segment.squeezenet_torch  # noqa: F401  (registers the backbone)
+
+    small, state = small_mask_rcnn.read(bundle)
+    config = ConfigDict(small_mask_rcnn.model_config(small))
+    init_default_scope("mmdet")
+    _set_everywhere(config.test_cfg, "score_thr", score_threshold)
+    net = MODELS.build(config)
+    _load_weights(net, state, small_mask_rcnn.ARCHITECTURE, bundle)
+    # A third faster on 2 cores than channels first.
+    net = net.to(memory_format=torch.channels_last)
+    return net.eval(), _given_arrays(small_mask_rcnn.test_steps(small), input_size_px), small.classes
+
+
+def _given_arrays(steps: list[Any], input_size_px: int | None) -> list[Any]:
+    """The steps for photos in memory, at that size."""
+    steps = [{"type": "mmdet.LoadImageFromNDArray"}, *steps[1:]]
+    return steps if input_size_px is None else _resized(steps, input_size_px)
+
+
+def _load_weights(net: Any, state: dict[str, Any], name: str, path: Path) -> None:
     """Raises WeightsError unless every weight of the net is in the checkpoint, in its shape."""
     try:
         missing = net.load_state_dict(state, strict=False).missing_keys
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise WeightsError(f"{path} does not fit {files.name}: {reason}; give the checkpoint of this model") from error
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+        raise WeightsError(f"{path} does not fit {name}: {reason}; give the checkpoint of this model") from error
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
     if missing:
         raise WeightsError(
-            f"{path} does not fit {files.name}: {len(missing)} of its weights are not there ({missing[0]} for one); "
+            f"{path} does not fit {name}: {len(missing)} of its weights are not there ({missing[0]} for one); "
             f"give the checkpoint of this model"
         )
 

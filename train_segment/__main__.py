@@ -6,9 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from train_segment.mask_rcnn.recipe import MaskRCNNRecipe
 from train_segment.recipes import RECIPES
-from training.command import fail, run_to_end
+from training.command import TrainingStopped, fail, run_to_end
 from training.options import add_arguments, read_config, with_values
 
 
@@ -24,8 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "extractnet":
             recipe_parser.add_argument("--table", action="store_true", help="train every variant of the report's table")
         add_arguments(recipe_parser, start)
+    text = (MaskRCNNRecipe.__doc__ or "").strip()
+    recipe_parser = recipes.add_parser("mask-rcnn", help=text, description=text)
+    recipe_parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    add_arguments(recipe_parser, MaskRCNNRecipe)
     given = vars(parser.parse_args(arguments))
-    name, resume, find_rate = given.pop("recipe"), given.pop("resume"), given.pop("find_rate")
+    name, resume, find_rate = given.pop("recipe"), given.pop("resume"), given.pop("find_rate", False)
+    if name == "mask-rcnn":
+        return _mask_rcnn(given, resume=resume)
     as_table = given.pop("table", False)
     try:
         start = RECIPES[name]
@@ -58,6 +66,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
     return run_to_end(run, "train_segment")
+
+
+def _mask_rcnn(given: dict[str, Any], *, resume: bool) -> int:
+    """Trains the one net that is torch's and mmdet's. Returns the exit status."""
+    start = MaskRCNNRecipe()
+    try:
+        file = Path(given.get("out", "")) / "config.json"
+        recipe = with_values(read_config(file, start) if resume and file.is_file() else start, given)
+        recipe.check()
+    except (ValueError, OSError) as error:
+        return fail("train_segment", error)
+
+    from training.checkpoint import CheckpointError
+    from weights import WeightsError
+
+    try:
+        from train_segment.mask_rcnn.fit import train  # torch, mmcv and mmdet load here
+
+        train(recipe, resume=resume)
+    except (ValueError, OSError, ImportError, CheckpointError, WeightsError, TrainingStopped) as error:
+        return fail("train_segment", error)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,260 @@
+"""The small Mask R-CNN's training: labels become COCO's, what nobody knows teaches nothing, a run goes on and exports."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from train_segment.mask_rcnn.convert import classes_of, convert
+from train_segment.mask_rcnn.recipe import MaskRCNNRecipe
+from training.split import is_held_out
+
+pytest.importorskip("mmdet", reason="mmdet is not installed")
+pycocotools_mask = pytest.importorskip("pycocotools.mask")
+
+
+@pytest.fixture
+def drawn(label_folder: Path) -> MaskRCNNRecipe:
+    """24 photos: red squares are sofas in VOC's spelling; in set "two" blue bars are people, and little is labelled."""
+    manifest = label_folder.parent / "manifest.csv"
+    with manifest.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["set", "file", "classes", "source", "licence"])
+        for photo in sorted(label_folder.glob("*/images/*.png")):
+            name = photo.relative_to(label_folder.parent).as_posix()
+            classes = "1:sofa" if photo.parts[-3] == "one" else "1:sofa;2:person"
+            writer.writerow([photo.parts[-3], name, classes, "drawn", "CC0"])
+    return MaskRCNNRecipe(
+        data=(str(label_folder),),
+        manifest=str(manifest),
+        out=str(label_folder.parent / "run"),
+        partly_labelled=("two/*",),
+        min_objects=5,
+        validation_fraction=0.3,
+    )
+
+
+@pytest.fixture
+def tiny(drawn: MaskRCNNRecipe) -> MaskRCNNRecipe:
+    """The same with a net that learns nothing in no time."""
+    return replace(
+        drawn,
+        input_px=64,
+        crop_px=64,
+        channels=16,
+        hidden=16,
+        mask_convs=1,
+        proposals=20,
+        rois=16,
+        batch=2,
+        epochs=1,
+        steps_per_epoch=2,
+        validate_every=1,
+        warmup_steps=0,
+        paste=0.5,
+        workers=0,
+        log_every=1,
+    )
+
+
+def read_coco(path: Path, name: str) -> tuple[dict, list[tuple[str, int, np.ndarray]]]:
+    """The photo's entry, and its annotations as class, crowd or not, mask."""
+    content = json.loads(path.read_text())
+    classes = {category["id"]: category["name"] for category in content["categories"]}
+    image = next(image for image in content["images"] if image["name"] == name)
+    found = [one for one in content["annotations"] if one["image_id"] == image["id"]]
+    return image, [
+        (classes[one["category_id"]], one["iscrowd"], pycocotools_mask.decode(one["segmentation"]).astype(bool))
+        for one in found
+    ]
+
+
+def test_labels_become_run_lengths_with_coco_s_names(drawn: MaskRCNNRecipe, tmp_path: Path) -> None:
+    converted = convert(drawn, tmp_path)
+    assert converted.classes == ("couch", "person")
+    name = next(f"one/images/{n:02}.png" for n in range(1, 24, 2) if not is_held_out(f"one/images/{n:02}.png", 0.3))
+    image, ((label, crowd, mask),) = read_coco(tmp_path / "train.json", name)
+    assert (label, crowd, image["width"], image["height"]) == ("couch", 0, 64, 48)
+    labels = np.asarray(PillowImage.open(Path(drawn.data[0]) / name.replace("images", "masks")))
+    np.testing.assert_array_equal(mask, labels == 1)
+    assert Path(image["file_name"]).is_file()
+
+
+def test_what_is_unlabelled_in_partly_labelled_photos_is_a_crowd_and_no_object_is(
+    drawn: MaskRCNNRecipe, tmp_path: Path
+) -> None:
+    convert(drawn, tmp_path)
+    held_out = next(f"two/images/{n:02}.png" for n in range(0, 24, 2) if is_held_out(f"two/images/{n:02}.png", 0.3))
+    trained = next(f"two/images/{n:02}.png" for n in range(0, 24, 2) if not is_held_out(f"two/images/{n:02}.png", 0.3))
+    for file, name, crowds in (("train.json", trained, 1), ("validation.json", held_out, 2)):
+        _, regions = read_coco(tmp_path / file, name)
+        objects = [mask for _, crowd, mask in regions if not crowd]
+        unclear = [mask for _, crowd, mask in regions if crowd]
+        assert len(objects) == 2 and len(unclear) == crowds  # COCO's evaluation wants one a class
+        for mask in unclear:
+            np.testing.assert_array_equal(mask, ~(objects[0] | objects[1]))
+
+
+def test_unclear_pixels_alone_are_a_crowd_in_photos_that_are_labelled_all_over(
+    drawn: MaskRCNNRecipe, tmp_path: Path
+) -> None:
+    convert(replace(drawn, partly_labelled=()), tmp_path)
+    name = next(f"two/images/{n:02}.png" for n in range(0, 24, 2) if not is_held_out(f"two/images/{n:02}.png", 0.3))
+    _, regions = read_coco(tmp_path / "train.json", name)
+    (unclear,) = (mask for _, crowd, mask in regions if crowd)
+    labels = np.asarray(PillowImage.open(Path(drawn.data[0]) / name.replace("images", "masks")))
+    np.testing.assert_array_equal(unclear, labels == 255)
+
+
+def test_classes_with_too_few_objects_are_left_out_and_told(drawn: MaskRCNNRecipe, tmp_path: Path) -> None:
+    converted = convert(replace(drawn, min_objects=12), tmp_path)
+    assert converted.classes == ("couch",) == classes_of(tmp_path / "train.json")
+    assert list(converted.left_out) == ["person"]
+    assert "left out for too few objects: person" in converted.lines()[-1]
+    with pytest.raises(ValueError, match="--min-objects"):
+        convert(replace(drawn, min_objects=1000), tmp_path)
+
+
+def test_no_held_out_photo_is_trained_on(drawn: MaskRCNNRecipe, tmp_path: Path) -> None:
+    convert(drawn, tmp_path)
+    names = {
+        file: {image["name"] for image in json.loads((tmp_path / file).read_text())["images"]}
+        for file in ("train.json", "validation.json")
+    }
+    assert names["validation.json"] and all(is_held_out(name, 0.3) for name in names["validation.json"])
+    assert names["train.json"] and not any(is_held_out(name, 0.3) for name in names["train.json"])
+
+
+def test_the_share_of_a_box_inside_a_mask() -> None:
+    import torch
+
+    from train_segment.mask_rcnn.parts import share_inside
+
+    mask = torch.zeros(4, 6, dtype=torch.bool)
+    mask[:, 3:] = True
+    boxes = torch.tensor([[0.0, 0, 6, 4], [3, 0, 6, 4], [0, 0, 3, 4], [2, 1, 4, 3], [4, -9, 40, 9], [7, 7, 9, 9]])
+    np.testing.assert_allclose(share_inside(boxes, mask), [0.5, 1, 0, 0.5, 1, 0])
+
+
+def test_boxes_on_unclear_pixels_are_no_background_but_objects_there_are_found() -> None:
+    import torch
+    from mmdet.structures.mask import BitmapMasks
+    from mmengine.structures import InstanceData
+
+    from train_segment.mask_rcnn.parts import UnclearPixelsAssigner
+
+    unclear = np.zeros((1, 20, 20), np.uint8)
+    unclear[:, :, 10:] = 1
+    assigner = UnclearPixelsAssigner(pos_iou_thr=0.5, neg_iou_thr=0.5, match_low_quality=False)
+    boxes = torch.tensor([[0.0, 0, 5, 5], [12, 12, 19, 19], [10, 0, 16, 6], [5, 10, 15, 20]])
+    result = assigner.assign(
+        InstanceData(priors=boxes),
+        InstanceData(bboxes=torch.tensor([[10.0, 0, 16, 6]]), labels=torch.tensor([1])),
+        InstanceData(masks=BitmapMasks(unclear, 20, 20), labels=torch.tensor([0])),
+    )
+    assert result.gt_inds.tolist() == [0, -1, 1, 0]  # background, nothing, the object, half and half
+
+
+def test_pasted_objects_hide_what_is_behind_them_and_unclear_pixels_are_not_pasted() -> None:
+    from mmdet.structures.bbox import HorizontalBoxes
+    from mmdet.structures.mask import BitmapMasks
+
+    from train_segment.mask_rcnn.parts import PasteObjects
+
+    def sample(value: int, masks: list[np.ndarray], labels: list[int], ignored: list[bool]) -> dict:
+        stacked = BitmapMasks(np.stack(masks).astype(np.uint8), 8, 8)
+        return {
+            "img": np.full((8, 8, 3), value, np.uint8),
+            "gt_masks": stacked,
+            "gt_bboxes": stacked.get_bboxes(HorizontalBoxes),
+            "gt_bboxes_labels": np.array(labels),
+            "gt_ignore_flags": np.array(ignored),
+        }
+
+    left, right, all_over = (np.zeros((8, 8), bool) for _ in range(3))
+    left[:, :5], right[:, 4:], all_over[:] = True, True, True
+    onto = sample(10, [left], [1], [False]) | {"mix_results": [sample(99, [all_over, right], [0, 2], [True, False])]}
+    pasted = PasteObjects(1.0).transform(onto)
+    np.testing.assert_array_equal(pasted["img"][..., 0], np.where(right, 99, 10))
+    np.testing.assert_array_equal(pasted["gt_masks"].masks.astype(bool), [left & ~right, right])
+    assert pasted["gt_bboxes_labels"].tolist() == [1, 2]
+    assert pasted["gt_bboxes"].tensor.tolist() == [[0, 0, 4, 8], [4, 0, 8, 8]]
+    assert pasted["gt_ignore_flags"].tolist() == [False, False]
+
+
+def test_draws_go_through_all_photos_and_a_resumed_run_draws_the_same() -> None:
+    from train_segment.mask_rcnn.parts import EpochDraws
+
+    def draws(epochs: list[int]) -> list[list[int]]:
+        sampler = EpochDraws(range(7), samples=3, seed=5)
+        found = []
+        for epoch in epochs:
+            sampler.set_epoch(epoch)
+            found.append(list(sampler))
+        return found
+
+    whole = draws([0, 1, 2, 3, 4, 5, 6])
+    assert draws([3, 4]) == whole[3:5]
+    in_a_row = [one for epoch in whole for one in epoch]
+    assert all(sorted(in_a_row[start : start + 7]) == list(range(7)) for start in (0, 7, 14))
+    assert in_a_row[:7] != in_a_row[7:14]
+
+
+def test_a_run_goes_on_where_it_stopped_and_its_bundle_is_a_segmenter(
+    tiny: MaskRCNNRecipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    from segment import load_segmenter
+    from train_segment.__main__ import main
+
+    words = ["mask-rcnn", "--manifest", tiny.manifest, "--out", tiny.out, "--partly-labelled", "two/*"]
+    for name in ("input_px", "crop_px", "channels", "hidden", "mask_convs", "proposals", "rois", "batch", "epochs"):
+        words += [f"--{name.replace('_', '-')}", str(getattr(tiny, name))]
+    for name in ("steps_per_epoch", "validate_every", "warmup_steps", "workers", "log_every", "min_objects"):
+        words += [f"--{name.replace('_', '-')}", str(getattr(tiny, name))]
+    words += ["--validation-fraction", "0.3", "--data", *tiny.data]
+    assert main(words) == 0
+    out = Path(tiny.out)
+    first = torch.load(out / "epoch_1.pth", weights_only=True)
+    assert first["meta"]["iter"] == 2
+
+    assert main(words) == 1
+    assert "continue it with --resume" in capsys.readouterr().err
+
+    assert main(["mask-rcnn", "--resume", "--out", tiny.out, "--epochs", "2"]) == 0
+    second = torch.load(out / "epoch_2.pth", weights_only=True)
+    assert second["meta"]["iter"] == 4
+    assert second["optimizer"]["state"][0]["step"] == 2 * first["optimizer"]["state"][0]["step"]
+    moved = "rpn_head.rpn_conv.weight"
+    assert not torch.equal(first["state_dict"][moved], second["state_dict"][moved])
+    for layer in ("conv1.weight", "fire3.expand3x3.bias"):
+        assert torch.equal(first["state_dict"][f"backbone.{layer}"], second["state_dict"][f"backbone.{layer}"])
+
+    segmenter = load_segmenter(f"mask_rcnn:{out / 'last.npz'}", score_threshold=0.0)
+    assert segmenter.classes == ("couch", "person")
+    photo = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    for one in segmenter.instances(segmenter.encode(photo)):
+        assert one.mask.shape == (50, 70) and one.label in segmenter.classes
+    mean = second["state_dict"][moved]  # what EMAHook keeps there: the weights of the net in use
+    loaded = segmenter._net.state_dict()[moved]
+    torch.testing.assert_close(loaded, mean, rtol=1e-3, atol=1e-4)
+
+
+def test_a_command_that_cannot_work_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from train_segment.__main__ import main
+
+    for words, said in (
+        ([], "--data"),
+        (["--data", str(tmp_path), "--manifest", "m.csv"], "--out"),
+        (["--resume", "--data", str(tmp_path), "--manifest", "m.csv", "--out", str(tmp_path)], "nothing to resume"),
+    ):
+        assert main(["mask-rcnn", *words]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line

@@ -1,0 +1,1 @@
+"""Training of the small Mask R-CNN, by mmdet and mmengine: torch's, where the other recipes are Keras'."""
