@@ -1,4 +1,4 @@
-"""The small Mask R-CNN's training: labels become COCO's, what nobody knows teaches nothing, a run goes on and exports."""
+"""The small Mask R-CNN's training: labels become COCO's, what nobody knows teaches nothing, a run goes on."""
 
 from __future__ import annotations
 

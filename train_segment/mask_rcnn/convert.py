@@ -38,7 +38,17 @@ COCO_NAMES = {
     "tvmonitor": "tv",
 }
 # Those that are labelled wherever they are in VOC and in COCO. COCO's other classes would be background in VOC.
-CLASSES = ("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "boat", "bird", "cat") + (
+CLASSES = (
+    "person",
+    "bicycle",
+    "car",
+    "motorcycle",
+    "airplane",
+    "bus",
+    "train",
+    "boat",
+    "bird",
+    "cat",
     "dog",
     "horse",
     "sheep",

@@ -1,4 +1,4 @@
-"""What mmdet does not have and the training needs, registered with it: unclear pixels, copy-paste, draws that resume."""
+"""What the training needs and mmdet lacks, registered with it: unclear pixels, copy-paste, draws that resume."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class PasteObjects(BaseTransform):
             clear = np.flatnonzero(~np.asarray(other["gt_ignore_flags"], bool))
             if clear.size == 0:
                 continue
-            chosen = np.random.permutation(clear)[: np.random.randint(1, self._most + 1)]
+            chosen = random.sample(clear.tolist(), min(clear.size, random.randint(1, self._most)))
             pasted = other["gt_masks"].masks[chosen]
             over = pasted.any(axis=0)
             results["img"] = np.where(over[..., None], other["img"], results["img"])
