@@ -7,6 +7,7 @@ from pathlib import Path
 
 from inpaint import INPAINTERS
 from pipeline import argument_types, batch_arguments
+from pipeline.text import shown
 from segment import SEGMENTERS
 
 _MAX_MEGAPIXELS = 200
@@ -28,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
     """One line for a wrong argument, not the whole usage."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {shown(message)} (see {self.prog} --help)\n")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from PIL import (
@@ -22,7 +23,7 @@ from PIL import (
 from pipeline import metadata
 from pipeline.photo import Encoding, Metadata, Photo, PhotoError
 from pipeline.pixels import read_pixels
-from pipeline.tiff import exif_of_tiff
+from pipeline.tiff import exif_of_tiff, quiet_libtiff
 
 # Only these are ever tried: Pillow knows formats that start other programs, such as EPS.
 _PLUGINS = (
@@ -34,6 +35,8 @@ _PLUGINS = (
     GifImagePlugin.GifImageFile,
     AvifImagePlugin.AvifImageFile,
 )
+_Factory = Callable[[io.BytesIO, str], ImageFile.ImageFile]
+_LONGEST_REASON = 200  # characters of what a library says
 _LOSSLESS = frozenset(("PNG", "TIFF", "BMP", "GIF"))
 
 
@@ -69,11 +72,27 @@ def size(data: bytes) -> tuple[int, int]:
     return width, height
 
 
+def check_kind(data: bytes) -> None:
+    """Raises PhotoError if a file that begins with these bytes, 16 at least, is of no kind that can be read."""
+    _plugins_for(data)
+
+
 def _open(data: bytes) -> ImageFile.ImageFile:
     """The file's header, read by the plugin that knows it. Nothing is decoded yet.
 
     Image.open is not used: it warns and refuses by limits that are global to the process.
     """
+    reason = ""
+    for factory in _plugins_for(data):
+        try:
+            return factory(io.BytesIO(data), "")
+        except Exception as error:  # the plugins raise whatever comes to them on a damaged header
+            reason = _reason(error)
+    raise PhotoError(f"it is damaged or of an unsupported kind ({reason})")
+
+
+def _plugins_for(data: bytes) -> list[_Factory]:
+    """The plugins that take the file for one of theirs. Raises PhotoError if there is none."""
     from PIL import MpoImagePlugin  # noqa: F401  # lets the JPEG plugin read the frames of a stereo photo
 
     formats = [plugin.format for plugin in _PLUGINS]
@@ -84,29 +103,27 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         formats.append("HEIF")
     except ImportError:
         pass  # HEIC is an extra: such a file is then "not a photo", and the message names pillow-heif
-    reason = ""
+    found, reason = [], ""
     for name in formats:
         factory, accept = Image.OPEN[name]
         accepted = accept is None or accept(data[:16])
         if isinstance(accepted, str):  # the plugin says why it cannot, such as a missing library
             reason = accepted
         elif accepted:
-            try:
-                return factory(io.BytesIO(data), "")
-            except Exception as error:  # the plugins raise whatever comes to them on a damaged header
-                reason = _reason(error)
+            found.append(factory)
+    if found:
+        return found
+    if reason:
+        raise PhotoError(f"it is of a kind that cannot be read here ({reason})")
     if not data:
         raise PhotoError("the file is empty")
     if data[4:8] == b"ftyp" and "HEIF" not in formats:
         raise PhotoError("it may be a HEIC photo: install pillow-heif to read those")
-    known = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF"
-    raise PhotoError(
-        f"it is damaged or of an unsupported kind ({reason})" if reason else f"it is not a photo: expected {known}"
-    )
+    raise PhotoError("it is not a photo: expected JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF")
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
 
 
 def _decode(image: ImageFile.ImageFile, data: bytes) -> Photo:
@@ -115,6 +132,8 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> Photo:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and format_name != "JPEG":  # the other frames of a JPEG are a phone's own depth or gain maps
         notes.append(f"it has {frames} frames: only the first one is used")
+    if format_name == "TIFF":
+        quiet_libtiff()
     orientation = _orientation(image)
     encoding = _encoding(image, format_name, data)  # read before load, which closes some plugins' tables
     kept = _metadata(image, format_name, data, turned=orientation >= 5)

@@ -11,6 +11,8 @@ from pipeline.note import noted
 from pipeline.photo import Photo, PhotoError
 
 MAX_PIXELS = 200_000_000  # the largest phone sensors; more than that decompressed is more likely an attack
+_LONGEST_PIXEL, _LONGEST_REST = 8, 2**28  # bytes: of a pixel with four channels of 16 bits, of all but the pixels
+_FIRST_BYTES = 16  # say what kind of file it is
 _HEADER_BYTES = 2**18  # enough for the header behind the longest EXIF and ICC blocks that cameras write
 
 
@@ -21,28 +23,57 @@ def load(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
     max_pixels: a file with more is refused before it is decoded.
     Raises PhotoError with one line that says what is wrong, OSError if the file cannot be opened.
     """
-    from pipeline.decode import decode  # Pillow and OpenCV: not needed for --help
+    from pipeline.decode import check_kind, decode  # Pillow and OpenCV: not needed for --help
 
     path = Path(path)
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "not an ordinary file" if path.exists() else "not there"
-        raise PhotoError(f"{path} cannot be read: it is {what}")
     try:
-        return decode(path.read_bytes(), max_pixels=max_pixels)
+        _check_ordinary(path)
+        with path.open("rb") as file:
+            check_kind(file.read(_FIRST_BYTES))  # a film that is called .jpg is not read whole
+            _check_length(path, max_pixels)
+            file.seek(0)
+            data = file.read()
+        return decode(data, max_pixels=max_pixels)
     except PhotoError as error:
         raise PhotoError(f"{path} cannot be read: {error}") from error
 
 
 def size_of(path: Path) -> tuple[int, int]:
     """Width and height of the file's picture, before any turn, from its header. Raises PhotoError, OSError."""
-    from pipeline.decode import size
+    from pipeline.decode import check_kind, size
 
+    _check_ordinary(path)
     with path.open("rb") as file:
         data = file.read(_HEADER_BYTES)
+        check_kind(data)
         try:
             return size(data)
         except PhotoError:  # a TIFF has its header where it likes
+            _check_length(path, MAX_PIXELS)
             return size(data + file.read())
+
+
+def _check_ordinary(path: Path) -> None:
+    """Raises PhotoError for what is no file: opening a pipe would wait for somebody who writes into it."""
+    if path.is_file():
+        return
+    if path.is_dir():
+        what = "a folder"
+    elif path.exists():
+        what = "not an ordinary file"
+    else:
+        what = "a link that leads nowhere" if path.is_symlink() else "not there"
+    raise PhotoError(f"it is {what}")
+
+
+def _check_length(path: Path, max_pixels: int) -> None:
+    """Raises PhotoError for a file longer than any photo of so many pixels: it would be read into memory."""
+    length, longest = path.stat().st_size, max_pixels * _LONGEST_PIXEL + _LONGEST_REST
+    if length > longest:
+        raise PhotoError(
+            f"it is {length / 1e9:.1f} GB long; for {max_pixels / 1e6:.0f} MP, the limit, a photo needs at most "
+            f"{longest / 1e9:.1f} GB"
+        )
 
 
 def save(

@@ -21,6 +21,7 @@ from pipeline.inputs import Task
 from pipeline.models import Models
 from pipeline.photo import Photo, PhotoError
 from pipeline.selection import Pick, check_classes, choose
+from pipeline.text import shown
 from segment.base import NoObjectError, Selection
 from weights import WeightsError
 
@@ -177,9 +178,10 @@ def save(edited: Edited, task: Task, job: Job) -> Outcome:
 def failure(task: Task, error: Exception) -> Outcome:
     """The outcome of a photo that could not be done: one line that names it."""
     text = one_line(error)
-    named = str(task.source) in text or str(task.target) in text
+    source, target = shown(str(task.source)), shown(str(task.target))
     trace = "".join(traceback.format_exception(error))
-    return Outcome(task.source, task.target, error=text if named else f"{task.source}: {text}", trace=trace)
+    named = source in text or target in text
+    return Outcome(task.source, task.target, error=text if named else f"{source}: {text}", trace=trace)
 
 
 def load_models(job: Job, pick: Pick) -> None:
@@ -218,9 +220,9 @@ def check_target(target: Path, effect: Effect, *, overwrite: bool) -> None:
 
 def one_line(error: BaseException) -> str:
     """The error in one line for a person. Errors that are not meant for people say so."""
-    text = " ".join(str(error).split())
+    text = shown(" ".join(str(error).split()))
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+        return shown(f"{error.filename}: {error.strerror}")
     if isinstance(error, MemoryError):
         return "there is not enough memory for this photo"
     if is_expected(error):

@@ -16,16 +16,19 @@ _SIDES = ((0x0100, 0x0101), (0xA002, 0xA003))  # ImageWidth and ImageLength, Pix
 _THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # (offset, length) of a JPEG thumbnail, of an uncompressed one
 _ASCII, _SHORT, _LONG = 2, 3, 4
 
-# What points into or describes the old file: thumbnails, a motion photo's clip, a gain map behind the picture.
-_STALE_XMP = re.compile(
-    rb"<(xmp|xap):Thumbnails\b.*?</\1:Thumbnails>|<Container:Directory\b.*?</Container:Directory>"
-    rb"|\s(?:GCamera:(?:MicroVideo|MotionPhoto)\w*|xmpNote:HasExtendedXMP)=(\"[^\"]*\"|'[^']*')",
-    re.DOTALL,
+# What describes the old file: thumbnails, and what is behind its picture, such as a gain map. (beginning, end)
+_STALE_XMP_ELEMENTS = tuple(
+    (b"<" + name, b"</" + name + b">") for name in (b"xmp:Thumbnails", b"xap:Thumbnails", b"Container:Directory")
+)
+# What points there: a motion photo's clip, more XMP.
+_STALE_XMP_FIELDS = re.compile(
+    rb"\s(?:GCamera:(?:MicroVideo|MotionPhoto)\w*|xmpNote:HasExtendedXMP)=(?:\"[^\"]*\"|'[^']*')"
 )
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))\d")
 
 # Ancillary chunks that stay true for an edited picture. eXIf, iCCP and XMP are kept by their own fields.
 _PNG_KEPT = frozenset((b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tEXt", b"zTXt", b"iTXt"))
+_PNG_PICTURE = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _PHOTOSHOP_STALE = frozenset((1033, 1036))  # thumbnails; they show the old picture
 
@@ -154,7 +157,25 @@ def _first_directory(block: bytes | bytearray) -> tuple[str, dict[int, int], int
 
 def upright_xmp(xmp: bytes) -> bytes:
     """The XMP packet with orientation 1, without thumbnails and without links to what is no longer in the file."""
-    return _STALE_XMP.sub(b"", _XMP_ORIENTATION.sub(rb"\g<1>1", xmp))
+    for beginning, end in _STALE_XMP_ELEMENTS:
+        xmp = _without_elements(xmp, beginning, end)
+    return _STALE_XMP_FIELDS.sub(b"", _XMP_ORIENTATION.sub(rb"\g<1>1", xmp))
+
+
+def _without_elements(xmp: bytes, beginning: bytes, end: bytes) -> bytes:
+    """The packet without these elements. In one walk: a regular expression would take hours for some packets."""
+    kept, position = [], 0
+    while True:
+        start = xmp.find(beginning, position)
+        stop = xmp.find(end, start) if start >= 0 else -1
+        if stop < 0:
+            return b"".join((*kept, xmp[position:]))
+        if xmp[start + len(beginning)] in b" \t\r\n/>":  # or it is the beginning of another name
+            kept.append(xmp[position:start])
+            position = stop + len(end)
+        else:
+            kept.append(xmp[position : start + len(beginning)])
+            position = start + len(beginning)
 
 
 def photoshop_resources(resources: Mapping[int, object]) -> bytes | None:
@@ -185,13 +206,20 @@ def _png_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += 12 + length
 
 
+def bare_png(png: bytes) -> bytes:
+    """The PNG file with nothing but its first picture: OpenCV complains on stderr about what else is there."""
+    kept = ((kind, data) for kind, data in _png_chunks(png) if kind in _PNG_PICTURE)
+    return png[:8] + b"".join(_packed(kind, data) for kind, data in kept)
+
+
 def with_png_chunks(png: bytes, chunks: list[tuple[bytes, bytes]]) -> bytes:
     """The PNG file with the chunks put in right after its header."""
-    body = b"".join(
-        struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data)) for kind, data in chunks
-    )
     header_end = 8 + 12 + 13
-    return png[:header_end] + body + png[header_end:]
+    return png[:header_end] + b"".join(_packed(kind, data) for kind, data in chunks) + png[header_end:]
+
+
+def _packed(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
 
 
 def xmp_chunk(xmp: bytes) -> tuple[bytes, bytes]:

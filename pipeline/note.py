@@ -18,8 +18,9 @@ from pipeline.photo import Metadata
 
 _SOFTWARE, _DESCRIPTION = 0x0131, 0x010E  # EXIF's
 _EXIF_PREFIX, _JPEG_SEGMENT = 6, 65533  # bytes
-_OURS = re.compile(rb"(?:; )?Clickaway \S+ \(([^)]*)\)$")
-_SENTENCE = re.compile(rb"^Edited with Clickaway \S+: [^:]*$")
+# No bracket inside: a stranger's text must not make the search long.
+_OURS = re.compile(rb"(?:; )?Clickaway [\w.+]{1,40} \(([^()]*)\)\Z")
+_SENTENCE = re.compile(rb"Edited with Clickaway [\w.+]{1,40}: [^:]*\Z")
 _PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 
 

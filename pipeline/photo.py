@@ -9,12 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.text import shown
+
 Pixels = NDArray[Any]  # (H, W, 3) uint8 or uint16 RGB
 Alpha = NDArray[Any]  # (H, W), the dtype of the pixels, 0 = transparent
 
 
 class PhotoError(ValueError):
     """A file cannot be read or written as a photo. The message is one line: what is wrong and what to do."""
+
+    def __init__(self, message: str):
+        super().__init__(shown(message))  # it may hold a file's name, or a piece of a broken file
 
 
 @dataclass(frozen=True)

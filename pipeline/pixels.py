@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from pipeline.color import cmyk_to_rgb
+from pipeline.metadata import bare_png
 from pipeline.photo import Photo, PhotoError
 
 
@@ -23,7 +24,7 @@ def read_pixels(
     Raises PhotoError for pixels that a photo does not have, such as floating-point numbers.
     """
     if _is_16_bit(image, format_name, data) and not image.mode.startswith("I"):
-        photo = _from_channels(_read_16_bit_color(image, data))
+        photo = _from_channels(_read_16_bit_color(image, bare_png(data) if format_name == "PNG" else data))
     else:
         photo = _from_pillow(image, format_name, icc)
     # Pillow and OpenCV both turn TIFF files by themselves when they decode them, and no others.
@@ -50,7 +51,7 @@ def _from_pillow(image: Image.Image, format_name: str, icc: bytes | None) -> Pho
     if file_mode == "P":
         rgba = np.asarray(image.convert("RGBA"))
         alpha = rgba[..., 3].copy() if transparent else None
-        palette = np.unique(rgba.reshape(-1, 4), axis=0) if alpha is not None else _rgb_palette(image)
+        palette = _rgb_palette(image) if alpha is None else _rgba_palette(image, rgba)
         return Photo(rgba[..., :3].copy(), alpha, "P", palette)
     if file_mode in ("1", "L"):
         channels = np.asarray(image.convert("LA" if transparent else "L"))
@@ -64,6 +65,16 @@ def _rgb_palette(image: Image.Image) -> NDArray[np.uint8]:
     """(N, 4) the colours of a palette picture without transparency, in the file's order, opaque."""
     colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     return np.concatenate([colors, np.full((len(colors), 1), 255, np.uint8)], axis=1)
+
+
+def _rgba_palette(image: Image.Image, rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(N, 4) the colours of a palette picture with transparency. rgba: (H, W, 4), its pixels."""
+    if image.mode != "P":  # opacity is its pixels', not its palette's
+        return np.unique(rgba.view(np.uint32)).view(np.uint8).reshape(-1, 4)
+    every = Image.frombytes("P", (256, 1), bytes(range(256)))  # a look at each place is faster than at each pixel
+    every.putpalette(image.getpalette("RGB") or [], "RGB")
+    every.info["transparency"] = image.info["transparency"]
+    return np.asarray(every.convert("RGBA"))[0]
 
 
 def _from_channels(channels: NDArray[Any]) -> Photo:
@@ -104,7 +115,7 @@ def _read_16_bit_color(image: ImageFile.ImageFile, data: bytes) -> NDArray[np.ui
     import cv2  # late: most photos never need it
 
     read = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if read is None or read.dtype != np.uint16 or read.ndim != 3:
+    if read is None or read.dtype != np.uint16 or read.ndim != 3 or read.shape[1::-1] != image.size:
         raise PhotoError("its way to keep 16 bits a channel is not supported: save it as plain RGB, 16 bits, first")
     read = read[..., [2, 1, 0, 3][: read.shape[2]]]  # OpenCV's order to RGB, at once
     return read[..., [0, 3]] if image.mode in ("LA", "La") else read  # type: ignore[return-value]

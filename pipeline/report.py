@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.atomic import write_bytes
 from pipeline.job import Outcome
+from pipeline.text import shown
 
 REPORT_FILE = "report.csv"
 COLUMNS = ("file", "status", "seconds", "area", "score", "error", "output", "label")
@@ -54,12 +55,12 @@ class Reporter:
         if self._json_lines:
             self._bar.write(json.dumps(as_json(outcome)), file=sys.stdout)
         elif outcome.error:
-            self._bar.write(f"clickaway {self._command}: {_shown(outcome.error)}", file=sys.stderr)
+            self._bar.write(f"clickaway {self._command}: {shown(outcome.error)}", file=sys.stderr)
         else:
             for note in outcome.notes:
-                self._bar.write(_shown(f"{outcome.source}: note: {note}"), file=sys.stderr)
+                self._bar.write(shown(f"{outcome.source}: note: {note}"), file=sys.stderr)
             if not self._quiet:
-                self._bar.write(_shown(said(outcome)), file=sys.stdout)
+                self._bar.write(shown(said(outcome)), file=sys.stdout)
         sys.stdout.flush()  # whoever reads it as it comes is not kept waiting
         self._bar.update()
 
@@ -76,7 +77,7 @@ class Reporter:
             self._bar.clear()
             skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
             before = f" ({earlier} of them by an earlier run)" if earlier else ""
-            where = f"; see {_shown(str(report))}" if report else ""
+            where = f"; see {shown(str(report))}" if report else ""
             print(
                 f"{counts['done']} done{before}, {counts['failed']} failed{skipped} "
                 f"in {seconds:.1f} s, {rate:.2g} photos a second{where}"
@@ -95,11 +96,6 @@ def described(outcome: Outcome) -> str:
     score = f" {outcome.score:.2f}" if outcome.score is not None and outcome.label else ""
     share = f", {outcome.share:.1%} of the photo" if outcome.share is not None else ""
     return f"{outcome.label or 'selection'}{score}{share}"
-
-
-def _shown(text: str) -> str:
-    """One line that any terminal takes: names may hold line ends, and bytes that are no text."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import struct
 import zlib
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,20 @@ _WINDOWS = frozenset(range(0x9C9B, 0x9CA0))
 _DESCRIPTION, _LAYOUTS = 270, ('{"shape"', "ImageJ=")
 _DEFLATE, _PREDICT_HORIZONTAL, _RGB, _BLACK_IS_ZERO, _UNASSOCIATED_ALPHA = 8, 2, 2, 1, 2
 _STRIP_BYTES = 1 << 20
+
+
+@cache
+def quiet_libtiff() -> None:
+    """Keeps Pillow's libtiff from printing what is wrong with a file: Pillow raises it, and that is said once.
+
+    It is found in Pillow's wheels for Linux and macOS; elsewhere it goes on printing.
+    """
+    package = Path(Image.__file__).parent
+    for library in (*package.parent.glob("pillow.libs/libtiff-*"), *package.glob(".dylibs/libtiff.*")):
+        with contextlib.suppress(OSError, AttributeError):  # no such library, no such function: it prints, no more
+            set_handler = ctypes.CDLL(str(library)).TIFFSetErrorHandler
+            set_handler.argtypes, set_handler.restype = (ctypes.c_void_p,), ctypes.c_void_p
+            set_handler(None)
 
 
 def exif_of_tiff(image: TiffImagePlugin.TiffImageFile) -> bytes | None:
