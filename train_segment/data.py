@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,6 +95,19 @@ def open_data(
     """
     return Labelled(
         [open_source(Path(path), exclude=exclude, manifest=manifest, photos=photo_folder) for path in paths]
+    )
+
+
+def open_named(options: Any) -> Labelled:
+    """The photos that a recipe or a command's options name: data, exclude, manifest, photo_folder ("" or None: none).
+
+    Raises ValueError as open_data does.
+    """
+    return open_data(
+        options.data,
+        exclude=options.exclude,
+        manifest=Path(options.manifest) if options.manifest else None,
+        photo_folder=Path(options.photo_folder) if options.photo_folder else None,
     )
 
 

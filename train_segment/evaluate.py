@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,8 @@ from PIL import Image as PillowImage
 
 from segment import Image, load_segmenter
 from segment.metrics import CLICK_LIMIT
-from train_segment.data import Sample, open_data, split
+from train_segment.data import Sample
+from train_segment.held_out import add_arguments, command_words, open_held_out, plain_name, plain_names, segmenter_names
 from train_segment.measure import SHOWN_CLICKS, Measured, cases, measure, summarise
 from train_segment.sheet import panel, sheet
 
@@ -79,19 +79,12 @@ def contact_sheet(samples: Sequence[Sample], results: Mapping[str, Sequence[Meas
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m train_segment.evaluate", description=__doc__)
-    parser.add_argument(
-        "--data", nargs="+", required=True, metavar="PATH", help="folders with masks, or COCO JSON files"
-    )
+    add_arguments(parser)
     parser.add_argument(
         "--segmenters", default="grabcut", metavar="NAMES", help="separated by commas (default: grabcut)"
     )
     parser.add_argument("--photos", type=int, default=100, metavar="N", help="photos to click on (default: 100)")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where figures.json and sheet.png are written")
-    parser.add_argument("--exclude", nargs="*", default=[], metavar="PATTERN", help="relative paths to leave out")
-    parser.add_argument("--manifest", metavar="FILE", help="a CSV with the classes of the objects in label folders")
-    parser.add_argument("--photo-folder", metavar="FOLDER", help="where the photos of COCO files are")
-    parser.add_argument("--validation-fraction", type=float, default=0.05, help="as in the run: only those photos")
-    parser.add_argument("--all", action="store_true", help="every photo, for data that no run has seen")
     parser.add_argument("--min-share", type=float, default=0.005, help="smallest object, share of its photo (0.005)")
     parser.add_argument("--max-share", type=float, default=0.9, help="largest object, share of its photo (0.9)")
     parser.add_argument(
@@ -104,20 +97,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     """Measures, prints and writes. Returns what figures.json holds. Raises ValueError for options that cannot work."""
-    names = list(dict.fromkeys(name.strip() for name in options.segmenters.split(",") if name.strip()))
+    names = segmenter_names(options.segmenters)
     if not names or options.photos < 1 or options.max_clicks < max(SHOWN_CLICKS):
         raise ValueError("--segmenters wants a name or more, --photos 1 or more, --max-clicks 3 or more")
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    labelled = open_data(
-        options.data,
-        exclude=options.exclude,
-        manifest=Path(options.manifest) if options.manifest else None,
-        photo_folder=Path(options.photo_folder) if options.photo_folder else None,
-    )
-    numbers: Sequence[int] = range(len(labelled.names))
-    if not options.all:
-        _, numbers = split(labelled.names, options.validation_fraction)
+    labelled, numbers = open_held_out(options)
     chosen = cases(labelled, numbers, min_share=options.min_share, max_share=options.max_share)
     segmenters = {name: load_segmenter(name) for name in names}
 
@@ -137,8 +122,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     if not measured_on:
         raise ValueError(f"none of {len(numbers)} photos has a readable object of that size")
 
-    if len({_plain(name) for name in names}) == len(names):  # else two files of one name would share a row
-        results = {_plain(name): measured for name, measured in results.items()}
+    if len({plain_name(name) for name in names}) == len(names):  # else two files of one name would share a row
+        results = {plain_name(name): measured for name, measured in results.items()}
     rows = {name: summarise(measured, limit=options.max_clicks) for name, measured in results.items()}
     print(table(rows, limit=options.max_clicks))
     content = {
@@ -165,18 +150,10 @@ def _figures(one: Measured) -> dict[str, Any]:
     }
 
 
-def _plain(name: str) -> str:
-    """The name without this machine's folders: "mask_rcnn:configs/a.py" is "mask_rcnn:a.py"."""
-    return re.sub(r":.*[/\\]", ":", name)
-
-
 def _command(options: argparse.Namespace) -> str:
-    words = ["--data", *(shlex.quote(Path(path).name) for path in options.data)]
-    words += ["--segmenters", shlex.quote(",".join(_plain(name.strip()) for name in options.segmenters.split(",")))]
+    words = [*command_words(options), "--segmenters", shlex.quote(",".join(plain_names(options.segmenters)))]
     words += ["--photos", str(options.photos), "--min-share", f"{options.min_share:g}"]
     words += ["--max-share", f"{options.max_share:g}", "--max-clicks", str(options.max_clicks)]
-    words += ["--all"] if options.all else ["--validation-fraction", f"{options.validation_fraction:g}"]
-    words += ["--exclude", *map(shlex.quote, options.exclude)] if options.exclude else []
     return "python -m train_segment.evaluate " + " ".join(words)
 
 

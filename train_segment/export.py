@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from train_segment.data import open_data, split
+from train_segment.data import open_named, split
 from train_segment.evaluate import table
 from train_segment.recipe import Recipe
 from train_segment.recipes import RECIPES
@@ -50,7 +50,7 @@ def export(options: argparse.Namespace) -> str:
     notes = Path(options.notes).read_text(encoding="utf-8").strip() if options.notes else ""
     sets: Sets = {}
     if options.manifest:
-        names = open_data(recipe.data, exclude=recipe.exclude).names
+        names = open_named(recipe).names
         training, _ = split(names, recipe.validation_fraction)
         sets = data_sets(Path(options.manifest), [names[number] for number in training])
 

@@ -96,17 +96,12 @@ def _trained(recipe: ExtractNetRecipe) -> tuple[float | None, float]:
 
 def _baseline(recipe: ExtractNetRecipe) -> float:
     from segment import load_segmenter
-    from train_segment.data import open_data, split
+    from train_segment.data import open_named, split
     from train_segment.no_click import measure
     from train_segment.prominent import held_out_subjects
     from train_segment.subjects import rule_named
 
-    labelled = open_data(
-        recipe.data,
-        exclude=recipe.exclude,
-        manifest=Path(recipe.manifest) if recipe.manifest else None,
-        photo_folder=Path(recipe.photo_folder) if recipe.photo_folder else None,
-    )
+    labelled = open_named(recipe)
     _, held_out = split(labelled.names, recipe.validation_fraction)
     subjects = held_out_subjects(labelled, held_out, rule_named(recipe.select), limit=recipe.validation_photos)
     return measure(load_segmenter("otsu_watershed"), subjects)[0]["iou"]

@@ -13,7 +13,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from segment.nets.bundles import named_variables
-from train_segment.data import open_data, split
+from train_segment.data import open_named, split
 from train_segment.recipe import Recipe
 from train_segment.recipes import RECIPES
 from train_segment.trainee import POLICIES, Trainee, compile_for
@@ -47,12 +47,7 @@ class Run:
         if not resume and state_file.exists():
             raise CheckpointError(f"{state_file} is another run's: continue it with --resume, or give another --out")
         state = read_state(state_file) if resume else None
-        self.labelled = open_data(
-            recipe.data,
-            exclude=recipe.exclude,
-            manifest=Path(recipe.manifest) if recipe.manifest else None,
-            photo_folder=Path(recipe.photo_folder) if recipe.photo_folder else None,
-        )
+        self.labelled = open_named(recipe)
         training, held_out = split(self.labelled.names, recipe.validation_fraction)
         keras.utils.set_random_seed(recipe.seed)
         before = keras.config.dtype_policy()

@@ -18,8 +18,15 @@ from PIL import Image as PillowImage
 
 from segment import NoObjectError, load_segmenter
 from segment.metrics import iou, iou_recall, mean_iou, median_iou
-from train_segment.data import open_data, split
 from train_segment.error_view import four_panels
+from train_segment.held_out import (
+    add_arguments,
+    command_words,
+    open_held_out,
+    plain_name,
+    plain_names,
+    segmenter_names,
+)
 from train_segment.prominent import held_out_subjects
 from train_segment.sheet import sheet
 from train_segment.subjects import RULES, Subject, rule_named
@@ -46,19 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Measures, prints and writes. Returns what figures.json holds. Raises ValueError for options that cannot work."""
-    labelled = open_data(
-        options.data,
-        exclude=options.exclude,
-        manifest=Path(options.manifest) if options.manifest else None,
-        photo_folder=Path(options.photo_folder) if options.photo_folder else None,
-    )
-    numbers: Sequence[int] = range(len(labelled.names))
-    if not options.all:
-        _, numbers = split(labelled.names, options.validation_fraction)
+    labelled, numbers = open_held_out(options)
     subjects = held_out_subjects(labelled, numbers, rule_named(options.select), limit=options.photos)
-    names = [name.strip() for name in options.segmenters.split(",") if name.strip()]
     rows, answers = {}, {}
-    for name in names:
+    for name in segmenter_names(options.segmenters):
         rows[name], answers[name] = measure(load_segmenter(name), subjects)
     for line in table(rows):
         print(line)
@@ -101,33 +99,26 @@ def table(rows: dict[str, dict[str, float]]) -> list[str]:
     lines = ["| segmenter | photos | mean IoU | median | IoU >= 0.8 | pixel accuracy | s a photo |"]
     lines.append("|---|---|---|---|---|---|---|")
     for name, row in rows.items():
-        kind, _, file = name.partition(":")
-        shown = f"{kind}:{Path(file).name}" if file else kind
         lines.append(
-            f"| {shown} | {row['photos']:.0f} | {row['iou']:.3f} | {row['median']:.3f} | {row['iou_80']:.0%} "
-            f"| {row['accuracy']:.3f} | {row['seconds']:.2f} |"
+            f"| {plain_name(name)} | {row['photos']:.0f} | {row['iou']:.3f} | {row['median']:.3f} "
+            f"| {row['iou_80']:.0%} | {row['accuracy']:.3f} | {row['seconds']:.2f} |"
         )
     return lines
 
 
 def _command(options: argparse.Namespace) -> str:
     """The command, with names of files and folders in place of their paths."""
-    words = ["python -m train_segment.no_click --data", *(Path(path).name for path in options.data)]
-    words += ["--select", options.select, "--photos", str(options.photos), *(["--all"] if options.all else [])]
-    return " ".join([*words, "--validation-fraction", str(options.validation_fraction)])
+    words = ["--select", options.select, "--segmenters", ",".join(plain_names(options.segmenters))]
+    words += ["--photos", str(options.photos)]
+    return " ".join(["python -m train_segment.no_click", *command_words(options), *words])
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m train_segment.no_click", description=__doc__)
-    parser.add_argument("--data", nargs="+", required=True, metavar="PATH", help="as the run's")
-    parser.add_argument("--manifest", metavar="FILE", help="a CSV with the classes of the objects in label folders")
-    parser.add_argument("--photo-folder", metavar="FOLDER", help="where the photos of COCO files are")
-    parser.add_argument("--exclude", nargs="*", default=[], metavar="PATTERN", help="relative paths to leave out")
+    add_arguments(parser)
     parser.add_argument("--select", default="extractnet", choices=list(RULES), help="whose rule (extractnet)")
     parser.add_argument("--segmenters", default="otsu_watershed", metavar="NAMES", help="separated by commas")
     parser.add_argument("--photos", type=int, default=200, metavar="N", help="at most (200)")
-    parser.add_argument("--validation-fraction", type=float, default=0.05, help="as in the run: only those photos")
-    parser.add_argument("--all", action="store_true", help="every photo, for data that no run has seen")
     parser.add_argument(
         "--sheet-photos", type=int, default=24, metavar="N", help="photos of the best on the sheet (24)"
     )
