@@ -76,7 +76,7 @@ def test_no_folder_of_this_machine_is_written(command, label_folder, tmp_path):
     assert main([*command, "--segmenters", "grabcut"]) == 0
     text = (tmp_path / "out" / "figures.json").read_text()
     assert str(tmp_path) not in text
-    assert "python -m train_segment.evaluate --data labels --segmenters grabcut --photos 3" in text
+    assert "python -m train_segment.evaluate --data labels --all --segmenters grabcut --photos 3" in text
 
 
 def test_help_answers_without_a_heavy_library():
