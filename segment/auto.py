@@ -1,4 +1,8 @@
-"""The best of what is on this machine: a detector that knows classes, and a class-agnostic one for everything else."""
+"""The best of what is on this machine: a detector that knows classes, and a class-agnostic one for everything else.
+
+In this order: a large detector whose public checkpoint is here answers first, and ClickNet what it misses; without one,
+ClickNet answers, and the small detector that ships with Clickaway gives names (segment.naming has the rule).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from segment import checkpoints, load_segmenter
+from segment import checkpoints, load_segmenter, naming, small_mask_rcnn
 from segment.base import Click, Image, InstanceSegmenter, NoObjectError, Segmenter, Selection, check_clicks, check_image
 from segment.click_net import SAME_ANSWER_IOU, bundled
 from segment.instances import Instances, still_wanted
@@ -28,11 +32,13 @@ class AutoEncoding:
     image: Image
     detected: Instances | None  # None where there is no detector
     fallback: Any | None = None  # filled in by the first click that needs it
+    named: Instances | None = None  # what the small detector finds, where there is no large one
 
 
 class AutoSegmenter:
     """Mask R-CNN where its checkpoint is here and it finds something under the click, else the fallback: ClickNet.
 
+    ClickNet's answers have names by the small Mask R-CNN that ships with Clickaway, where no other is here.
     Nothing is ever downloaded: what is not here is done without. Models are loaded when they are first needed.
     """
 
@@ -45,7 +51,7 @@ class AutoSegmenter:
         score_threshold: float = 0.3,
         input_size_px: int | None = None,
     ):
-        """The options are MaskRCNNSegmenter's.
+        """The options are MaskRCNNSegmenter's. model: a bundle (.npz) takes the place of the small Mask R-CNN.
 
         Raises ValueError for a model that mmdet does not know, WeightsError if a file was named that is not here.
         """
@@ -62,6 +68,13 @@ class AutoSegmenter:
         self._fallback: Segmenter | None = None
         self._without = ""  # why there is no detector
         self._fallback_name = fallback_name()
+        self._namer: InstanceSegmenter | None = None
+        self._namer_file = small_mask_rcnn.bundled()
+        if Path(model).suffix == ".npz":
+            if not Path(model).is_file():
+                raise WeightsError(f"there is no bundle {model}: give the path of one, or the name of a model")
+            self._namer_file, self._without = Path(model), "a bundle gives names alone"
+            return
         try:
             files = checkpoints.find(model, checkpoint)
         except ImportError as error:
@@ -74,7 +87,9 @@ class AutoSegmenter:
     def name(self) -> str:
         """What this machine's auto is: "MODEL, clicknet where it finds nothing", or "clicknet"."""
         other = self._fallback_name
-        return other if self._without else f"{Path(self._options['model']).stem}, {other} where it finds nothing"
+        if not self._without:
+            return f"{Path(self._options['model']).stem}, {other} where it finds nothing"
+        return f"{other}, names by {self._namer_file.stem}" if self._namer_file else other
 
     @property
     def description(self) -> str:
@@ -82,7 +97,7 @@ class AutoSegmenter:
         return f"{self.name} (without {self._options['model']}: {self._without})" if self._without else self.name
 
     def encode(self, image: Image) -> AutoEncoding:
-        """What the detector finds; the fallback is put off, unless it is all there is.
+        """What the detector finds; the fallback is put off, unless there is no large detector.
 
         image: (H, W, 3) uint8 RGB, kept, not copied.
         """
@@ -90,7 +105,8 @@ class AutoSegmenter:
         detector = self._load_detector()
         if detector is not None:
             return AutoEncoding(image, detector.encode(image))
-        return AutoEncoding(image, None, self._load_fallback().encode(image))
+        fallback, namer = self._load_fallback(), self._load_namer()
+        return AutoEncoding(image, None, fallback.encode(image), namer.encode(image) if namer else None)
 
     def select(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
         """The detector's selections if its first holds every positive click; the fallback's for the clicks it misses.
@@ -102,7 +118,7 @@ class AutoSegmenter:
         """
         check_clicks(clicks, encoding.image.shape[:2])
         if encoding.detected is None:
-            return self._select_fallback(encoding, clicks)
+            return self._select_named(encoding, clicks)
         unwanted = [click for click in clicks if not click.positive]
         wanted = still_wanted(encoding.detected, clicks)
         if not wanted:  # taken away as a whole: then a part of it is meant, which only the fallback can find
@@ -127,13 +143,31 @@ class AutoSegmenter:
             raise missed or NoObjectError("nothing was found under the clicks") from None
 
     def instances(self, encoding: AutoEncoding) -> list[Selection]:
-        """All objects of the photo, highest score first. Raises WeightsError where no model here knows classes."""
+        """All objects of the photo, highest score first; the small detector's have ClickNet's edges where they agree.
+
+        Raises WeightsError where no model here knows classes.
+        """
         detector = self._load_detector()
+        if encoding.named is not None:
+            return naming.with_edges(encoding.named, self._load_fallback(), encoding.fallback)
         if detector is None or encoding.detected is None:
             raise WeightsError(
                 f"no model on this machine knows classes: expected {self._options['model']}, but {self._without}"
             )
         return detector.instances(encoding.detected)
+
+    def _select_named(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
+        """The fallback's answers with the small detector's names. Raises NoObjectError if neither finds anything."""
+        if encoding.named is None:
+            return self._select_fallback(encoding, clicks)
+        try:
+            answers = self._select_fallback(encoding, clicks)
+        except NoObjectError:
+            alone = naming.named([], encoding.named, clicks)
+            if not alone:
+                raise
+            return alone
+        return naming.named(answers, encoding.named, clicks)
 
     def _select_detected(
         self, encoding: AutoEncoding, clicks: Sequence[Click]
@@ -180,6 +214,23 @@ class AutoSegmenter:
                 except ImportError as error:  # mmdet is there but does not work: go on with what does
                     self._without = str(error)
             return self._detector
+
+    def _load_namer(self) -> InstanceSegmenter | None:
+        """The small detector, loaded once; None where there is none, or mmdet does not work here."""
+        with self._lock:
+            if self._namer is None and self._namer_file is not None:
+                try:
+                    from segment.mask_rcnn import MaskRCNNSegmenter
+
+                    self._namer = MaskRCNNSegmenter(
+                        self._namer_file,
+                        device=self._options["device"],
+                        score_threshold=naming.CONFIDENT,
+                        input_size_px=self._options["input_size_px"],
+                    )
+                except ImportError as error:
+                    self._without, self._namer_file = str(error), None
+            return self._namer
 
 
 def _hold(selection: Selection, clicks: Sequence[Click]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import segment
-from segment import Click, Image, NoObjectError, Selection, auto
+from segment import Click, Image, NoObjectError, Selection, auto, small_mask_rcnn
 from segment.auto import AutoSegmenter
 from segment.base import InstanceSegmenter
 from segment.instances import Instance, pack, select
@@ -92,6 +92,7 @@ def alone(fallback: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Au
         raise AssertionError("auto tried to download")
 
     monkeypatch.setattr(download_module, "_check_reachable", never)
+    monkeypatch.setattr(small_mask_rcnn, "bundled", lambda: None)
     return AutoSegmenter()
 
 
@@ -133,6 +134,96 @@ def test_clicks_on_both_kinds_are_joined(both: AutoSegmenter) -> None:
 def test_several_detected_objects_and_an_unknown_one_are_joined(both: AutoSegmenter) -> None:
     best = both.select(both.encode(IMAGE), [ON_LEFT, ON_ODD, ON_RIGHT])[0]
     np.testing.assert_array_equal(best.mask, LEFT | RIGHT | ODD)
+
+
+class Namer:
+    """Finds LEFT as a dog, all but sure, of other edges; and something round ODD and RIGHT that it is less sure of."""
+
+    def encode(self, image: Image):
+        around = np.zeros(HW, bool)
+        around[2:40, 10:55] = True
+        found = [
+            Instance(LEFT[6:20, 5:20], (5, 6), (5, 6, 20, 20), "dog", 0.9),
+            Instance(around[2:40, 10:55], (10, 2), (10, 2, 55, 40), "cow", 0.6),
+            Instance(ODD[28:36, 10:30], (10, 28), (10, 28, 30, 36), "cat", 0.4),
+        ]
+        return pack(found, image.shape[:2])
+
+    select = Detector.select
+    instances = Detector.instances
+
+
+@pytest.fixture
+def with_names(alone: AutoSegmenter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AutoSegmenter:
+    """auto on a machine that has the small detector alone."""
+    monkeypatch.setattr(alone, "_namer", Namer())
+    monkeypatch.setattr(alone, "_namer_file", tmp_path / "small.npz")
+    return alone
+
+
+def test_small_detector_gives_clicknet_s_answer_its_name_and_no_other_mask(with_names: AutoSegmenter) -> None:
+    (best,) = with_names.select(with_names.encode(IMAGE), [ON_LEFT])
+    assert (best.label, best.score) == ("dog", 0.5)
+    np.testing.assert_array_equal(best.mask, LEFT)
+
+
+def test_what_the_small_detector_sees_otherwise_is_an_alternative_and_unsure_names_are_not_given(
+    with_names: AutoSegmenter,
+) -> None:
+    first, second = with_names.select(with_names.encode(IMAGE), [ON_ODD])
+    assert first.label is None and second.label == "cow"
+    np.testing.assert_array_equal(first.mask, ODD)
+
+
+def test_small_detector_answers_where_clicknet_finds_nothing(with_names: AutoSegmenter) -> None:
+    (only,) = with_names.select(with_names.encode(IMAGE), [Click(50, 38)])
+    assert only.label == "cow"
+    with pytest.raises(NoObjectError, match="no colour stands out"):
+        with_names.select(with_names.encode(IMAGE), [ON_NOTHING])
+
+
+def test_instance_with_a_click_that_takes_away_gives_no_name(with_names: AutoSegmenter) -> None:
+    (best,) = with_names.select(with_names.encode(IMAGE), [ON_LEFT, Click(18, 18, positive=False)])
+    assert best.label is None
+
+
+def test_all_objects_have_the_small_detector_s_names_and_clicknet_s_edges(with_names: AutoSegmenter) -> None:
+    dog, cow = with_names.instances(with_names.encode(IMAGE))
+    assert (dog.label, dog.score) == ("dog", pytest.approx(0.9))
+    np.testing.assert_array_equal(dog.mask, LEFT)
+    assert cow.label == "cow" and cow.mask[2, 10] and not cow.mask[10, 8]
+
+
+def test_a_large_detector_is_preferred_to_the_small_one(
+    both: AutoSegmenter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(both, "_namer", Namer())
+    monkeypatch.setattr(both, "_namer_file", tmp_path / "small.npz")
+    encoding = both.encode(IMAGE)
+    assert encoding.named is None
+    assert both.select(encoding, [ON_LEFT])[0].label == "left"
+
+
+def test_name_tells_of_the_small_detector(with_names: AutoSegmenter) -> None:
+    assert with_names.name == "other, names by small"
+
+
+def test_bundle_can_be_given_in_the_small_detector_s_place(fallback: None, tmp_path: Path) -> None:
+    (tmp_path / "mine.npz").touch()
+    assert AutoSegmenter(tmp_path / "mine.npz").name == "other, names by mine"
+    with pytest.raises(WeightsError, match=r"no bundle .*none\.npz"):
+        AutoSegmenter(tmp_path / "none.npz")
+    with pytest.raises(WeightsError, match="not a whole Clickaway bundle"):
+        AutoSegmenter(tmp_path / "mine.npz").encode(IMAGE)
+
+
+def test_without_mmdet_there_are_no_names(fallback: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mine.npz").touch()
+    segmenter = AutoSegmenter(tmp_path / "mine.npz")
+    monkeypatch.setitem(sys.modules, "mmcv.ops", None)
+    assert segmenter.select(segmenter.encode(IMAGE), [ON_LEFT])[0].label is None
+    with pytest.raises(WeightsError, match="make install"):
+        segmenter.instances(segmenter.encode(IMAGE))
 
 
 def test_negative_click_takes_a_detected_object_out_of_the_joined_ones(both: AutoSegmenter) -> None:
