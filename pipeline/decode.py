@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import IO
 
 from PIL import (
     AvifImagePlugin,
@@ -35,7 +36,7 @@ _PLUGINS = (
     GifImagePlugin.GifImageFile,
     AvifImagePlugin.AvifImageFile,
 )
-_Factory = Callable[[io.BytesIO, str], ImageFile.ImageFile]
+_Factory = Callable[[IO[bytes], str | bytes], ImageFile.ImageFile]
 _LONGEST_REASON = 200  # characters of what a library says
 _LOSSLESS = frozenset(("PNG", "TIFF", "BMP", "GIF"))
 

@@ -164,7 +164,8 @@ def upright_xmp(xmp: bytes) -> bytes:
 
 def _without_elements(xmp: bytes, beginning: bytes, end: bytes) -> bytes:
     """The packet without these elements. In one walk: a regular expression would take hours for some packets."""
-    kept, position = [], 0
+    kept: list[bytes] = []
+    position = 0
     while True:
         start = xmp.find(beginning, position)
         stop = xmp.find(end, start) if start >= 0 else -1
