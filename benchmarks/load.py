@@ -123,10 +123,9 @@ def sample(pid: int, folder: Path, minutes: float) -> Sample:
     """The server now. Needs Linux's /proc."""
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     sizes = []
-    for path in folder.rglob("*"):
+    for path in _files_below(folder):
         with contextlib.suppress(FileNotFoundError):  # deleted since it was listed: what this is to see
-            if path.is_file():
-                sizes.append(path.stat().st_size)
+            sizes.append(path.stat().st_size)
     return Sample(
         minutes, int(status["VmRSS"].split()[0]) / 1024, int(status["Threads"]), len(sizes), sum(sizes) / 2**20
     )
@@ -134,7 +133,11 @@ def sample(pid: int, folder: Path, minutes: float) -> Sample:
 
 def photos_in(folder: Path) -> list[str]:
     """The visitors' files that are still there; the page's own thumbnails are none."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png") if path.stat().st_size)
+    return sorted(str(path.relative_to(folder)) for path in _files_below(folder) if path.suffix == ".png")
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return [Path(inside, name) for inside, _, names in os.walk(folder) for name in names]
 
 
 def report(options: argparse.Namespace, log: Log, samples: Sequence[Sample], left: Sequence[str]) -> str:
@@ -207,7 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         "--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"), help="default: the one in PATH"
     )
     add("--every", type=float, default=2.0, metavar="S", help="seconds between two looks (default: %(default)s)")
-    add("--settle", type=float, default=25.0, metavar="S", help="wait after the last visitor (default: %(default)s)")
+    add("--settle", type=float, default=45.0, metavar="S", help="wait after the last visitor (default: %(default)s)")
     add("--out", type=Path, default=Path("out/load"), metavar="DIR", help="default: %(default)s")
     return parser
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import logging
+import os
 import secrets
 import shutil
 import threading
@@ -24,7 +25,7 @@ from demo.studio import write
 
 EVERY_S = 5.0
 LEFT_S = 600  # photos of closed pages: a phone hangs up whenever its owner looks at something else
-_LEAVING = datetime.timedelta(seconds=5)  # Gradio itself notes the leaving as a use of the session
+_LEAVING = datetime.timedelta(seconds=10)  # for what is under way; Gradio notes the leaving itself as a use, too
 log = logging.getLogger("clickaway.demo")
 
 
@@ -50,16 +51,26 @@ class Housekeeping:
     def save(self, session: Session, suffix: str, request: gr.Request | None) -> tuple[Path, tuple[str, ...]]:
         """The visitor's photo as a file that only he can find and that goes when he does, and notes for him."""
         path, notes = write(session, suffix, self._folder, strip_metadata=self._limits.strip_metadata)
-        self.own(request.session_hash if request else None, path.parent)
+        if request and request.session_hash:
+            self._note(request.session_hash, path.parent)
         return path, notes
 
-    def own(self, session_hash: str | None, path: str | Path) -> None:
-        """Notes that a file is that visitor's: it goes when the visitor does. Files elsewhere are not touched."""
-        path = Path(path)
-        inside = path.is_absolute() and ".." not in path.parts and path.is_relative_to(self._folder)
-        if session_hash and inside and path != self._folder:
-            with self._lock:
-                self._files.setdefault(session_hash, set()).add(path)
+    def own(self, session_hash: str, path: str) -> None:
+        """Notes that an upload is that visitor's: it goes when he does. A stranger says so, so it is checked.
+
+        Nothing is noted of files elsewhere, of folders, and of the page's own pictures.
+        """
+        file = Path(path)
+        inside = file.is_absolute() and ".." not in file.parts and file.is_relative_to(self._folder)
+        if inside and file.is_file() and not file.is_symlink() and str(file) not in self._own_pictures():
+            self._note(session_hash, file)
+
+    def _note(self, session_hash: str, path: Path) -> None:
+        with self._lock:
+            self._files.setdefault(session_hash, set()).add(path)
+
+    def _own_pictures(self) -> set[str]:
+        return {path for block in self._app.blocks.values() for path in getattr(block, "keep_in_cache", ())}
 
     async def leave(self, request: gr.Request) -> None:
         """The visitor's page is closed: the model is free for the next one, the files go now, the photo soon."""
@@ -86,7 +97,7 @@ class Housekeeping:
         for file in files:
             if used + size <= self._limits.disk_bytes:
                 break
-            file.path.unlink(missing_ok=True)
+            self._delete(file.path)
             used -= file.size
         return used + size <= self._limits.disk_bytes
 
@@ -97,13 +108,9 @@ class Housekeeping:
         oldest = time.time() - self._limits.kept_seconds
         for file in self._visitors_files():
             if file.changed < oldest:
-                file.path.unlink(missing_ok=True)
+                self._delete(file.path)
         for paths in self._app.temp_file_sets:  # Gradio's own list; it never strikes out what others have deleted
             paths.difference_update([path for path in paths.copy() if not Path(path).exists()])
-        for folder in self._folder.iterdir() if self._folder.is_dir() else ():
-            with contextlib.suppress(OSError):  # not empty, or new: a visitor's file is about to be put there
-                if folder.stat().st_mtime < oldest:
-                    folder.rmdir()
 
     def _run(self) -> None:
         while not self._stopped.wait(EVERY_S):
@@ -113,17 +120,22 @@ class Housekeeping:
                 log.exception("housekeeping failed")
 
     def _see_off(self) -> None:
-        """Forgets who has left, or done nothing, for too long. Who came back is no longer one who left."""
+        """Forgets who has left, or done nothing, for too long. Who has a photo and came back is not one who left.
+
+        Of programs that have left, requests may still come through and leave files, which go too.
+        """
         now, last_used = datetime.datetime.now(), dict(self._app.state_holder.time_last_used)
+        at_work = {event.session_hash for event in list(self._app._queue.event_ids_to_events.values())}
         with self._lock:
             left = dict(self._left)
         for session_hash, then in left.items():
-            if last_used.get(session_hash, then) > then + _LEAVING:
+            last = max(then, last_used.get(session_hash, then))
+            if last > then + _LEAVING and self._photo_of(session_hash) is not None:
                 with self._lock:
                     self._left.pop(session_hash, None)
-            elif (now - then).total_seconds() > LEFT_S:
+            elif (now - last).total_seconds() > LEFT_S:
                 self._forget(session_hash)
-            else:
+            elif now > last + _LEAVING and session_hash not in at_work:
                 self._delete_files_of(session_hash)
         for session_hash, then in last_used.items():
             if (now - then).total_seconds() > self._limits.kept_seconds:
@@ -164,19 +176,23 @@ class Housekeeping:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink(missing_ok=True)
-                with contextlib.suppress(OSError):  # another file lies there
-                    path.parent.rmdir()
+                self._delete(path)
+
+    def _delete(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        if path.parent != self._folder:
+            with contextlib.suppress(OSError):  # another file lies there
+                path.parent.rmdir()
 
     def _visitors_files(self) -> list[_File]:
         """All files in the folder but the page's own pictures."""
-        own = {path for block in self._app.blocks.values() for path in getattr(block, "keep_in_cache", ())}
-        found = []
-        for path in self._folder.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
-                about = path.lstat()
-                if path.is_file() and str(path) not in own:
-                    found.append(_File(path, about.st_size, about.st_mtime))
+        found, own = [], self._own_pictures()
+        for folder, _, names in os.walk(self._folder):  # not rglob, which raises where a folder goes meanwhile
+            for path in (Path(folder, name) for name in names):
+                with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+                    about = path.lstat()
+                    if str(path) not in own:
+                        found.append(_File(path, about.st_size, about.st_mtime))
         return found
 
 
