@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from weights import WeightsError
 
 _CONFIG = "config"
+_MOST_BYTES = 2 * 2**30  # unpacked: sixty times the largest bundle; zeros pack to a thousandth
 
 
 def write_bundle(
@@ -72,6 +73,9 @@ def read_bundle_config(path: Path) -> dict[str, Any]:
 
 def _read(path: Path, *, config_only: bool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     try:
+        with zipfile.ZipFile(path) as packed:
+            if sum(entry.file_size for entry in packed.infolist()) > _MOST_BYTES:
+                raise ValueError("it unpacks to more than any net needs")
         with np.load(path, allow_pickle=False) as archive:
             config = json.loads(str(archive[_CONFIG]))
             arrays = {name: archive[name] for name in archive.files if name != _CONFIG and not config_only}

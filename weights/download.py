@@ -21,6 +21,7 @@ _STALL_SECONDS = 30.0  # a server that sends nothing for this long is given up
 _ATTEMPTS = 3  # in a row without a new byte
 _PAUSE_SECONDS = 1.0  # after the first attempt in vain; longer after the next
 _CHUNK = 1 << 14  # less than this is lost when a connection is cut
+_MOST_BYTES = 8 * 2**30  # ten times the largest public checkpoint: a server that never ends must not fill the disk
 
 
 class _CutError(Exception):
@@ -147,6 +148,8 @@ def _fetch_rest(url: str, target: Path, partial: Path, progress: bool) -> None:
                 raise _CutError("the server sent another part than was asked for")
             left = response.headers.get("Content-Length", "")
             total = have + int(left) if left.isdigit() else None
+            if total and total > _MOST_BYTES:
+                raise _endless(url, target)
             if total and shutil.disk_usage(partial.parent).free < total - have:
                 raise _no_room(url, target, total)
             bar = tqdm(
@@ -154,10 +157,17 @@ def _fetch_rest(url: str, target: Path, partial: Path, progress: bool) -> None:
             )
             with bar, partial.open("ab" if have else "wb") as file:
                 for chunk in response.iter_content(_CHUNK):
+                    if file.tell() + len(chunk) > _MOST_BYTES:
+                        partial.unlink(missing_ok=True)
+                        raise _endless(url, target)
                     file.write(chunk)
                     bar.update(len(chunk))
                 file.flush()
                 os.fsync(file.fileno())
+    except (requests.TooManyRedirects, requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
+        raise WeightsError(
+            f"the server sends on and on, or to no address of the web, for {target.name}; {_by_hand(url, target)}"
+        ) from error
     except requests.RequestException as error:
         raise _CutError(_in_short(error)) from error
     if total is not None and partial.stat().st_size < total:
@@ -220,6 +230,12 @@ def _in_short(error: Exception) -> str:
     if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.ConnectionError):
         return "the connection was cut"
     return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _endless(url: str, target: Path) -> WeightsError:
+    return WeightsError(
+        f"what the server sends is larger than any weights, so it is not {target.name}; {_by_hand(url, target)}"
+    )
 
 
 def _no_room(url: str, target: Path, total: int | None) -> WeightsError:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from demo.__main__ import main
+from demo.__main__ import _limits, _logins, _parser, main
+from demo.limits import Limits
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "demo", "--no-browser", "--segmenter", "grabcut", "--inpainter", "telea"]
@@ -39,12 +40,39 @@ def test_the_command_clickaway_demo_has_the_same_help():
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--port", "0"], ["--port", "x"], ["--jobs", "0"], ["--max-megapixels", "-1"], ["--no"]]
-)
+    "wrong",
+    [
+        ["--port", "0"], ["--port", "x"], ["--jobs", "0"], ["--max-megapixels", "-1"], ["--no"],
+        ["--max-file-size", "many"], ["--max-memory", "0"], ["--max-disk", "-1gb"], ["--max-requests", "-1"],
+        ["--max-queue", "0"], ["--keep-minutes", "0"], ["--login", "/nowhere/at/all"], ["--login", "/dev/null"],
+    ],
+)  # fmt: skip
 def test_a_wrong_option_is_one_line_and_exit_code_2(wrong):
     done = subprocess.run([*COMMAND, *wrong], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+    assert wrong[0] in done.stderr or wrong[1] in done.stderr
+
+
+def test_a_login_file_is_read_as_it_is_written(tmp_path):
+    file = tmp_path / "login"
+    file.write_text("# friends\nada:s3cret:with:colons\n\n  eve:x \n")
+    assert _logins(str(file)) == [("ada", "s3cret:with:colons"), ("eve", "x")]
+    for content in ("ada\n", "ada:\n", ":x\n", "", "ada:x\nnobody\n"):
+        file.write_text(content)
+        with pytest.raises(ValueError, match="name:password"):
+            _logins(str(file))
+
+
+def test_every_limit_has_a_flag_whose_default_is_the_usual_one():
+    assert _limits(_parser().parse_args([])) == Limits()
+    flags = "--max-file-size 1mb --max-memory 2mb --max-disk 3mb --max-requests 0 --max-queue 5 --max-queue-of-one 6"
+    told = _limits(_parser().parse_args([*flags.split(), "--keep-minutes", "7", "--keep-metadata"]))
+    assert told == Limits(2**20, 0, 5, 6, 2 * 2**20, 3 * 2**20, 420, strip_metadata=False)
+
+
+def test_it_listens_on_this_machine_alone_unless_told_otherwise():
+    assert _parser().parse_args([]).host == "127.0.0.1"
 
 
 def test_the_page_is_served_and_a_stop_leaves_no_file_behind(tmp_path):

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import multiprocessing
 import os
+import random
 import socket
 import threading
 import time
@@ -376,3 +377,150 @@ def test_fetch_downloads_into_the_cache_folder(server: Server, tmp_path: Path, m
     assert fetch(spec).read_bytes() == CONTENT
     assert fetch(spec, offline=True) == tmp_path / "kept" / NAME
     assert len(server.ranges) == 1
+
+
+def moved_to(address: Callable[[Handler], str], code: int = 302) -> Answer:
+    return lambda request: request.head(code, 0, Location=address(request))
+
+
+def test_a_file_that_has_moved_is_fetched_from_where_it_is_now(server: Server, target: Path) -> None:
+    server.answers = [moved_to(lambda request: "/elsewhere"), whole]
+    download(server.url, target, sha256=SHA256, progress=False)
+    assert target.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "address", [lambda request: request.path, lambda request: "file:///etc/passwd", lambda request: "http://"]
+)
+def test_a_server_that_sends_on_for_ever_or_off_the_web_is_given_up_at_once(
+    server: Server, target: Path, address: Callable[[Handler], str]
+) -> None:
+    server.answers = [moved_to(address)]
+    assert "sends on and on" in refusal(server.url, target)
+    assert len(server.ranges) <= 31  # requests' own limit, once
+    assert files_in(target.parent) == set()
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 429])
+def test_a_server_that_stays_broken_is_asked_three_times_and_given_up(server: Server, target: Path, code: int) -> None:
+    server.answers = [status(code)]
+    assert str(code) in refusal(server.url, target)
+    assert len(server.ranges) == 3
+    assert files_in(target.parent) == set()
+
+
+def says_length(length: int | None, body: bytes = CONTENT, **headers: str) -> Answer:
+    def answer(request: Handler) -> None:
+        request.head(200, length, **headers)
+        request.wfile.write(body)
+        request.close_connection = True
+
+    return answer
+
+
+@pytest.mark.parametrize("length", [0, 1, len(CONTENT) - 1, len(CONTENT) // 2])
+def test_a_length_that_is_too_short_gives_no_half_file(server: Server, target: Path, length: int) -> None:
+    server.answers = [says_length(length)]
+    refusal(server.url, target)
+    assert files_in(target.parent) == set()
+
+
+def test_a_length_that_is_too_long_is_a_cut_connection(server: Server, target: Path) -> None:
+    server.answers = [says_length(2 * len(CONTENT))]
+    refusal(server.url, target)
+    server.answers.append(whole)  # the next time it is known to be complete
+    server.ranges.clear()
+    server.answers = [whole]
+    download(server.url, target, sha256=SHA256, progress=False)
+    assert target.read_bytes() == CONTENT
+
+
+def test_no_length_at_all_is_fine_where_the_bytes_are_right(server: Server, target: Path) -> None:
+    server.answers = [says_length(None)]
+    download(server.url, target, sha256=SHA256, progress=False)
+    assert target.read_bytes() == CONTENT
+    target.unlink()
+    server.answers = [says_length(None, CONTENT[:-1])]  # cut, and nothing says so but the sha256
+    server.ranges.clear()
+    refusal(server.url, target)
+    assert files_in(target.parent) == set()
+
+
+def test_a_web_page_that_says_it_is_a_file_is_refused_and_not_kept(server: Server, target: Path) -> None:
+    page = b"<html>Please log in</html>"
+    server.answers = [says_length(len(page), page)]
+    assert "what the server sent is not" in refusal(server.url, target)
+    assert files_in(target.parent) == set()
+
+
+def test_a_server_that_never_ends_does_not_fill_the_disk(
+    server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MOST_BYTES", 3 * len(CONTENT))
+
+    def endless(request: Handler) -> None:
+        request.head(200, None)
+        try:
+            while True:
+                request.wfile.write(CONTENT)
+        except OSError:  # the client hung up
+            request.close_connection = True
+
+    for answer in (endless, says_length(2**50)):
+        server.answers = [answer]
+        assert "larger than any weights" in refusal(server.url, target)
+        assert files_in(target.parent) == set()
+
+
+def test_a_file_that_changes_on_the_server_between_two_parts_is_refused_and_then_fetched_whole(
+    server: Server, target: Path
+) -> None:
+    def other_rest(request: Handler) -> None:
+        start = request.offset()
+        ranged = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"}
+        request.head(206, len(CONTENT) - start, **ranged)
+        request.wfile.write(bytes(len(CONTENT) - start))
+
+    server.answers = [cut_after(10 * CHUNK), other_rest]
+    refusal(server.url, target)
+    assert files_in(target.parent) == set()
+    server.answers = [whole]
+    download(server.url, target, sha256=SHA256, progress=False)
+    assert target.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cut_at_any_places_the_file_comes_whole_and_never_half_under_its_name(
+    server: Server, target: Path, seed: int
+) -> None:
+    cuts = random.Random(seed)
+    seen: list[bool] = []
+
+    def cut(request: Handler) -> None:
+        seen.append(target.exists())
+        cut_after(CHUNK + cuts.randrange(len(CONTENT) // 3))(request)
+
+    server.answers = [cut, cut, cut, whole]
+    download(server.url, target, sha256=SHA256, progress=False)
+    assert target.read_bytes() == CONTENT
+    assert not any(seen)
+    assert files_in(target.parent) == {NAME}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_a_download_that_was_killed_left_no_half_file_and_goes_on(server: Server, target: Path) -> None:
+    server.answers = [slow]
+    process = multiprocessing.get_context("fork").Process(target=_download_in_a_process, args=(server.url, str(target)))
+    process.start()
+    partial = target.with_name(NAME + ".partial")
+    ends = time.monotonic() + 30
+    while not (partial.exists() and partial.stat().st_size) and time.monotonic() < ends:
+        time.sleep(0.005)
+    process.kill()
+    process.join(30)
+    assert not target.exists()
+    assert 0 < partial.stat().st_size < len(CONTENT)
+    server.answers = [whole]
+    download(server.url, target, sha256=SHA256, progress=False)
+    assert target.read_bytes() == CONTENT
+    assert server.ranges[-1] is not None  # with what was there
