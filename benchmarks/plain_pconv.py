@@ -91,8 +91,8 @@ def read_plain_pconv(path: Path) -> PlainPConvUNet:
     """The net of a bundle. Raises ValueError if it has a base or a head, which the published net has not."""
     config, arrays = read_bundle(path)
     net = config["net"]
-    if net.get("pull_push_base") or net.get("head_width"):
-        raise ValueError(f"{path} is not a net as published: it has a pull-push base or a head")
+    if net.get("pull_push_base") or net.get("head_width") or tuple(net.get("kernels", (7, 5, 5))) != (7, 5, 5):
+        raise ValueError(f"{path} is not a net as published: it has a pull-push base, a head or other kernels")
     model = PlainPConvUNet(net["levels"], net["width"])
     state = model.state_dict()  # of which a bundle holds all but the kernels of ones that count
     for key in state:

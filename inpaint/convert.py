@@ -37,7 +37,8 @@ def convert(source: str | Path, target: str | Path) -> None:
 
     Raises WeightsError if the file is damaged or holds no PConv generator. Nothing in the file is ever run.
     """
-    from inpaint.pconv_unet import build_pconv_unet, set_variables, write_pconv
+    from inpaint.pconv_unet import build_pconv_unet, write_pconv
+    from weights.nets import set_variables
 
     arrays, config = from_state_dict(read_state_dict(Path(source)), source=str(source))
     model = build_pconv_unet(config, dtype="float32")

@@ -20,7 +20,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from inpaint.pconv_unet import BN_EPSILON, ENCODER_KERNELS, LEAKY_SLOPE, PConvUNetConfig, read_arrays
+from inpaint.pconv_unet import BN_EPSILON, LEAKY_SLOPE, PConvUNetConfig, read_arrays
 from inpaint.pull_push import PullPush
 from weights import WeightsError
 
@@ -52,10 +52,15 @@ def build_fast_pconv(
     folded = _Folded(arrays, source)
     image = keras.Input((None, None, 3), name="image")
     valid = keras.Input((None, None, 1), name="valid")
-    skips = [(layers.Multiply(name="known_image", dtype=dtype)([image, valid]), valid)]
-    channels = [3]
+    base = PullPush(name="base")(image, valid) if config.pull_push_base else None
+    known_image, share = layers.Multiply(name="known_image", dtype=dtype)([image, valid]), valid
+    if config.base_input:  # tensors of several validities are read as one whose pixels are known in part
+        known_image = layers.Concatenate(name="inputs", dtype=dtype)([known_image, base, valid])
+        share = (3.0 * valid + 4.0) / 7.0
+    skips = [(known_image, share)]
+    channels = [config.input_channels]
     for level in range(1, config.levels + 1):
-        size, filters = ENCODER_KERNELS.get(level, 3), config.encoder_filters(level)
+        size, filters = config.encoder_kernel(level), config.encoder_filters(level)
         kernel, bias = folded.take(f"enc{level}", (size, size, channels[-1], filters), normed=level > 1)
         layer = _Convolution({"kernel": kernel}, bias, strides=2, slope=0.0, name=f"enc{level}", dtype=dtype)
         skips.append(layer(*skips[-1]))
@@ -77,8 +82,7 @@ def build_fast_pconv(
     folded.check_all_taken()
 
     prediction = layers.Activation("linear", name="prediction", dtype="float32")(x)
-    if config.pull_push_base:
-        base = PullPush(name="base")(image, valid)
+    if base is not None:
         prediction = layers.Add(name="base_plus_prediction", dtype="float32")([base, prediction])
     return keras.Model([image, valid], prediction, name="fast_pconv_unet")
 
@@ -134,7 +138,8 @@ class _Folded:
 class _Convolution(layers.Layer):
     """PartialConv2D, batch norm and (leaky) ReLU in one: `layer(features, valid)` gives (features, valid).
 
-    features: (B, H, W, C), zero wherever valid, (B, H, W, 1), is 0; and so are those that come back.
+    features: (B, H, W, C), zero wherever valid, (B, H, W, 1), is 0; and so are those that come back. Between 0 and 1,
+    valid says which share of a pixel's channels is known.
     slope: of the activation below zero; None: no activation.
     """
 

@@ -5,23 +5,23 @@ Images are float RGB in -1..1 and validity is 1 where known, 0 where not: (B, H,
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from inpaint.partial_conv import PartialConv2D
 from inpaint.pull_push import PullPush
-from weights import WeightsError
-from weights.bundle import read_bundle, read_bundle_config, write_bundle
+from weights.bundle import read_bundle
+from weights.nets import named_variables, read_net, read_net_config, write_net
 
 ARCHITECTURE = "pconv_unet"
 BN_EPSILON = 1e-5  # PyTorch's, which the published weights were trained with
 LEAKY_SLOPE = 0.2
-ENCODER_KERNELS = {1: 7, 2: 5, 3: 5}  # 3 from level 4 on
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,17 @@ class PConvUNetConfig:
     levels: int = 8  # halvings: 8 for 512 pixels and 7 for 256, as published; sizes must be multiples of 2**levels
     width: int = 64  # filters of the first level, doubling to 8 * width; 64 as published
     pull_push_base: bool = False  # predict what is missing from a pull-push fill instead of the picture itself
+    base_input: bool = False  # that fill and the validity are inputs beside the photo: the net sees what it corrects
+    kernels: tuple[int, ...] = (7, 5, 5)  # of the encoder's first levels, 3 below them; as published
     head_width: int = 0  # filters of one more full-size layer before the output; 0 as published
     bn_momentum: float = 0.9  # share of the old moving average kept at each step (PyTorch's 0.1 is the new share)
 
     def __post_init__(self) -> None:
         if self.levels < 1 or self.width < 1 or self.head_width < 0:
             raise ValueError(f"levels and width must be 1 or more and head_width 0 or more: {self}")
+        if self.base_input and not self.pull_push_base:
+            raise ValueError("base_input needs a base to look at: set pull_push_base too")
+        object.__setattr__(self, "kernels", tuple(self.kernels))  # a bundle's JSON has a list
 
     @property
     def multiple(self) -> int:
@@ -45,6 +50,14 @@ class PConvUNetConfig:
 
     def encoder_filters(self, level: int) -> int:
         return self.width * min(2 ** (level - 1), 8)
+
+    def encoder_kernel(self, level: int) -> int:
+        return self.kernels[level - 1] if level <= len(self.kernels) else 3
+
+    @property
+    def input_channels(self) -> int:
+        """What the first layer and the last skip read: the photo, and with base_input the base and the validity."""
+        return 7 if self.base_input else 3
 
 
 PUBLISHED_512 = PConvUNetConfig(levels=8)
@@ -63,27 +76,32 @@ def build_pconv_unet(config: PConvUNetConfig = PUBLISHED_512, *, dtype: str | No
     """
     image = keras.Input((None, None, 3), name="image")
     valid = keras.Input((None, None, 1), name="valid")
-    skips = [(image, valid)]
+    base = PullPush(name="base")(image, valid) if config.pull_push_base else None
+    inputs, inputs_known = [image], [valid]
+    if config.base_input:  # known everywhere
+        inputs += [base, valid]
+        inputs_known += [ops.ones_like(valid)] * 2
+    skips = [(inputs, inputs_known)]
     for level in range(1, config.levels + 1):
-        kernel_size, filters = ENCODER_KERNELS.get(level, 3), config.encoder_filters(level)
+        kernel_size, filters = config.encoder_kernel(level), config.encoder_filters(level)
         conv = PartialConv2D(
             filters, kernel_size, strides=2, use_bias=level == 1, name=f"enc{level}", dtype=dtype
         )  # batch norm brings its own bias
         x, known = conv(*skips[-1])
         if level > 1:
             x = _batch_norm(config, f"enc{level}_bn", dtype)(x)
-        skips.append((layers.ReLU(name=f"enc{level}_relu", dtype=dtype)(x), known))
+        skips.append(([layers.ReLU(name=f"enc{level}_relu", dtype=dtype)(x)], [known]))
 
-    x, known = skips.pop()
+    (x,), (known,) = skips.pop()
     for level in range(config.levels, 0, -1):
         skip, skip_known = skips.pop()
         last = level == 1
         filters = config.encoder_filters(level - 1) if not last else config.head_width
         if last and not filters:
-            x, known = _output(config, upsample_first=True, dtype=dtype)([x, skip], [known, skip_known])
+            x, known = _output(config, upsample_first=True, dtype=dtype)([x, *skip], [known, *skip_known])
             break
         x, known = PartialConv2D(filters, 3, use_bias=False, upsample_first=True, name=f"dec{level}", dtype=dtype)(
-            [x, skip], [known, skip_known]
+            [x, *skip], [known, *skip_known]
         )
         x = _batch_norm(config, f"dec{level}_bn", dtype)(x)
         x = layers.LeakyReLU(LEAKY_SLOPE, name=f"dec{level}_lrelu", dtype=dtype)(x)
@@ -91,8 +109,7 @@ def build_pconv_unet(config: PConvUNetConfig = PUBLISHED_512, *, dtype: str | No
         x, known = _output(config, upsample_first=False, dtype=dtype)([x], [known])
 
     prediction = layers.Activation("linear", name="prediction", dtype="float32")(x)
-    if config.pull_push_base:
-        base = PullPush(name="base")(image, valid)
+    if base is not None:
         prediction = layers.Add(name="base_plus_prediction", dtype="float32")([base, prediction])
     return keras.Model([image, valid], prediction, name=ARCHITECTURE)
 
@@ -124,11 +141,6 @@ def freeze_encoder_bn(model: keras.Model, *, frozen: bool = True) -> None:
             layer.trainable = not frozen
 
 
-def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every variable that belongs into a weight file, as "enc2_bn/gamma": the same names on every backend."""
-    return {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
-
-
 def write_pconv(
     path: str | Path,
     model: keras.Model,
@@ -143,17 +155,18 @@ def write_pconv(
     float16: False keeps float32, for weights that were not made here and must not change.
     Raises ValueError if the model is not one that build_pconv_unet(config) makes, or holds values beyond the type.
     """
-    arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in named_variables(model).items()}
-    expected = {name: v.shape for name, v in named_variables(build_pconv_unet(config, dtype="float32")).items()}
-    if {name: array.shape for name, array in arrays.items()} != expected:
+    own, expected = (
+        {name: tuple(variable.shape) for name, variable in named_variables(net).items()}
+        for net in (model, build_pconv_unet(config, dtype="float32"))
+    )
+    if own != expected:
         raise ValueError(f"the model's variables are not those of {config}: give the config it was built with")
-    described = {"architecture": ARCHITECTURE, "net": asdict(config), "extra": dict(extra or {})}
-    write_bundle(Path(path), described, arrays, float16=float16)
+    write_net(Path(path), model, ARCHITECTURE, config, extra, float16=float16)
 
 
 def read_config(path: str | Path) -> tuple[PConvUNetConfig, dict[str, Any]]:
     """The net's config and the extra data of a bundle. Raises WeightsError as read_pconv does."""
-    return _parse(Path(path), read_bundle_config(Path(path)))
+    return read_net_config(Path(path), ARCHITECTURE, PConvUNetConfig)
 
 
 def read_pconv(path: str | Path, *, dtype: str | None = None) -> keras.Model:
@@ -162,10 +175,7 @@ def read_pconv(path: str | Path, *, dtype: str | None = None) -> keras.Model:
     dtype: as for build_pconv_unet.
     Raises WeightsError if the file is damaged, is a bundle of another net, or does not fit its own config.
     """
-    config, arrays = read_arrays(path)
-    model = build_pconv_unet(config, dtype=dtype)
-    set_variables(model, arrays, source=str(path))
-    return model
+    return read_net(Path(path), ARCHITECTURE, PConvUNetConfig, partial(build_pconv_unet, dtype=dtype))[0]
 
 
 def read_arrays(path: str | Path) -> tuple[PConvUNetConfig, dict[str, np.ndarray]]:
@@ -173,27 +183,4 @@ def read_arrays(path: str | Path) -> tuple[PConvUNetConfig, dict[str, np.ndarray
 
     Raises WeightsError if the file is damaged or a bundle of another net.
     """
-    raw, arrays = read_bundle(Path(path))
-    return _parse(Path(path), raw)[0], arrays
-
-
-def set_variables(model: keras.Model, arrays: dict[str, np.ndarray], *, source: str) -> None:
-    """Gives every variable of the model its array, by name. Raises WeightsError unless they match one to one."""
-    variables = named_variables(model)
-    if missing := sorted(variables.keys() ^ arrays.keys()):
-        raise WeightsError(f"{source} does not fit the net: {missing[0]} and {len(missing) - 1} others do not match")
-    for name, variable in variables.items():
-        if tuple(variable.shape) != arrays[name].shape:
-            raise WeightsError(
-                f"{source} does not fit the net: {name} is {arrays[name].shape}, expected {tuple(variable.shape)}"
-            )
-        variable.assign(arrays[name])
-
-
-def _parse(path: Path, raw: dict[str, Any]) -> tuple[PConvUNetConfig, dict[str, Any]]:
-    if raw.get("architecture") != ARCHITECTURE:
-        raise WeightsError(f"{path} is a bundle of {raw.get('architecture')!r}, not of {ARCHITECTURE!r}")
-    try:
-        return PConvUNetConfig(**raw["net"]), raw.get("extra", {})
-    except (TypeError, KeyError, ValueError) as error:
-        raise WeightsError(f"{path} was written by another version of Clickaway ({error})") from error
+    return read_config(path)[0], read_bundle(Path(path))[1]

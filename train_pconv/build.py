@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, named_variables, read_config, read_pconv
+from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, read_config, read_pconv
 from train_pconv.config import TrainConfig, command_of
 from train_pconv.data import Samples, to_batch
 from train_pconv.feed import Feed, TfDataFeed
@@ -18,6 +18,7 @@ from train_pconv.shapes import Blobs, HoleFiles, ObjectShapes
 from train_pconv.trainee import dtype_policy
 from train_pconv.vgg import Vgg
 from training.feed import ThreadFeed
+from weights.nets import named_variables
 
 _NORMALISE_ON = 16  # crops whose mean activations scale VGG16's features
 
@@ -72,6 +73,8 @@ def net_config(config: TrainConfig) -> PConvUNetConfig:
         width=config.width,
         head_width=config.head_width,
         pull_push_base=config.base == "pull_push",
+        base_input=config.base_input,
+        kernels=config.kernels,
     )
 
 
@@ -84,7 +87,9 @@ def net_of(config: TrainConfig, *, fresh: bool) -> keras.Model:
     if config.start_from and fresh:
         start, own = named_variables(read_pconv(config.start_from, dtype="float32")), named_variables(net)
         if {name: v.shape for name, v in start.items()} != {name: v.shape for name, v in own.items()}:
-            raise ValueError(f"{config.start_from} is of another size: give its --width, --levels and --head-width")
+            raise ValueError(
+                f"{config.start_from} is of another size: give its --width, --levels, --head-width and --kernels"
+            )
         for name, variable in own.items():
             variable.assign(ops.convert_to_numpy(start[name]))
     return net

@@ -47,6 +47,8 @@ class TrainConfig:
     levels: int = option(8, "times the net halves the picture: crop_px is a multiple of 2**levels")
     head_width: int = option(0, "filters of one more full-size layer before the output; 0: none, as published")
     base: str = option("none", "what the net's output is added to", ("none", "pull_push"))
+    base_input: bool = option(False, "the base and the validity are inputs too: the net sees what it corrects")
+    kernels: tuple[int, ...] = option((7, 5, 5), "kernel sizes of the encoder's first levels, 3 below them")
     start_from: str = option("", "a bundle whose weights the net starts with")
 
     # losses

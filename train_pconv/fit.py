@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from inpaint.pconv_unet import freeze_encoder_bn, named_variables, write_pconv
+from inpaint.pconv_unet import freeze_encoder_bn, write_pconv
 from train_pconv import build
 from train_pconv.config import LOSS_FIELDS, TrainConfig
 from train_pconv.data import Batch, validation_batches
@@ -22,12 +22,14 @@ from train_pconv.photos import BrokenPhotoError, Photos, choose, open_photos
 from train_pconv.steps import steps_of
 from train_pconv.trainee import Trainee, compile_for
 from train_pconv.validate import validate
+from training import state
 from training.average import WeightAverage
-from training.checkpoint import STATE_FILE, CheckpointError, read_state, write_state, write_whole
+from training.checkpoint import STATE_FILE, CheckpointError, read_state
 from training.command import TrainingStopped
 from training.options import write_config
 from training.report import Report, Shown
 from training.schedule import rate_at
+from weights.nets import named_variables
 
 BEST_FILE, LAST_FILE, CONFIG_FILE = "best.npz", "last.npz", "config.json"
 SHOWN = Shown(
@@ -59,7 +61,7 @@ class Run:
             raise ValueError(
                 f"--batch {config.batch} must be a multiple of {self._strategy.num_replicas_in_sync} replicas"
             )
-        state = read_state(state_file) if resume else None
+        saved = read_state(state_file) if resume else None
 
         store = open_photos(config.images, config.exclude)
         training, held_out = choose(
@@ -81,13 +83,13 @@ class Run:
 
         keras.utils.set_random_seed(config.seed)
         with scope(self._strategy):
-            self.net = build.net_of(config, fresh=state is None)
+            self.net = build.net_of(config, fresh=saved is None)
             self.trainee = Trainee(self.net, config, build.features_of(config, self.samples))
             self.average = WeightAverage(named_variables(self.net), config.ema)
         self.step, self.best = 0, math.inf
         self._start_phase(0 if config.epochs else 1)
-        if state is not None:
-            self._restore(*state)
+        if saved is not None:
+            self._restore(*saved)
 
         left = config.total_epochs() * config.steps_per_epoch - self.step
         self._feed = build.feed_of(config, self.samples, first_step=self.step, steps=left, strategy=self._strategy)
@@ -133,10 +135,7 @@ class Run:
         except BrokenPhotoError as error:
             raise TrainingStopped(f"stopped after step {self.step}: {error}") from error
         except OSError as error:
-            raise TrainingStopped(
-                f"stopped after step {self.step}: {self.out} cannot be written to ({error.strerror or error}); "
-                "the last checkpoint there, if any, is whole: make room and go on with --resume"
-            ) from error
+            raise state.cannot_write(error, out=self.out, step=self.step) from error
         finally:
             if self.report:
                 self.report.close()
@@ -145,14 +144,8 @@ class Run:
         """One step. Raises TrainingStopped if its loss is not finite."""
         logs = self._steps.train(batch)
         if not math.isfinite(logs["loss"]):
-            file = self.out / f"not_finite_step_{self.step}.npz"
-            truth, valid = self._local(batch.truth), self._local(batch.valid)
-            write_whole(file, lambda f: np.savez(f, truth=truth, valid=valid, step=self.step))
-            terms = ", ".join(f"{name} {value:.4g}" for name, value in logs.items())
-            raise TrainingStopped(
-                f"the loss is not finite at step {self.step} ({terms}): the batch is in {file}; "
-                "lower --rate or set --clip-norm, and go on from the last checkpoint with --resume"
-            )
+            arrays = {"truth": self._local(batch.truth), "valid": self._local(batch.valid)}
+            state.check_finite(logs, arrays, out=self.out, step=self.step)
         return logs
 
     def _local(self, values: Any) -> NDArray[np.float32]:
@@ -206,9 +199,6 @@ class Run:
         self.trainee.style_share.assign(min(1.0, self.step / ramp) if ramp else 1.0)
         return rate
 
-    def _optimizer_variables(self) -> dict[str, Any]:
-        return {f"{number:04d}": variable for number, variable in enumerate(self.trainee.optimizer.variables)}
-
     def _save(self) -> None:
         if self.report is None:
             return
@@ -218,12 +208,7 @@ class Run:
             "best": self.best if math.isfinite(self.best) else None,
             "config": dataclasses.asdict(self.config),
         }
-        groups = {
-            "net": _arrays(named_variables(self.net)),
-            "mean": self.average.arrays(),
-            "optimizer": _arrays(self._optimizer_variables()),
-        }
-        write_state(self.out / STATE_FILE, meta, groups)
+        state.save(self.out / STATE_FILE, meta, self.net, self.average, self.trainee.optimizer)
 
     def _restore(self, meta: Mapping[str, Any], groups: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
         self.step = int(meta["step"])
@@ -231,16 +216,4 @@ class Run:
         comparable = all(meta["config"].get(name) == getattr(self.config, name) for name in LOSS_FIELDS)
         self.best = float(meta["best"]) if comparable and meta["best"] is not None else math.inf
         self._start_phase(int(meta["phase"]))
-        try:
-            self.average.restore(groups["mean"])
-            for group, variables in (("net", named_variables(self.net)), ("optimizer", self._optimizer_variables())):
-                for name, variable in variables.items():
-                    variable.assign(groups[group][name])
-        except (KeyError, ValueError) as error:
-            raise CheckpointError(
-                f"{self.out / STATE_FILE} does not fit this net ({error}): resume with the options of its config.json"
-            ) from error
-
-
-def _arrays(variables: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    return {name: np.array(ops.convert_to_numpy(variable)) for name, variable in variables.items()}
+        state.restore(self.out / STATE_FILE, groups, self.net, self.average, self.trainee.optimizer)

@@ -8,23 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
-from segment.nets.bundles import named_variables
 from train_segment.data import open_named, split
 from train_segment.recipe import Recipe
 from train_segment.recipes import RECIPES
 from train_segment.trainee import POLICIES, Trainee, compile_for
+from training import state
 from training.average import WeightAverage
-from training.checkpoint import STATE_FILE, CheckpointError, read_state, write_state, write_whole
+from training.checkpoint import STATE_FILE, CheckpointError, read_state
 from training.command import TrainingStopped
 from training.feed import ThreadFeed
 from training.options import command_words, write_config
 from training.report import Report
 from training.schedule import rate_at
 from weights.bundle import read_bundle_config
+from weights.nets import named_variables
 
 BEST_FILE, LAST_FILE, CONFIG_FILE = "best.npz", "last.npz", "config.json"
 
@@ -46,7 +45,7 @@ class Run:
         state_file = self.out / STATE_FILE
         if not resume and state_file.exists():
             raise CheckpointError(f"{state_file} is another run's: continue it with --resume, or give another --out")
-        state = read_state(state_file) if resume else None
+        saved = read_state(state_file) if resume else None
         self.labelled = open_named(recipe)
         training, held_out = split(self.labelled.names, recipe.validation_fraction)
         keras.utils.set_random_seed(recipe.seed)
@@ -62,8 +61,8 @@ class Run:
         earlier = read_bundle_config(Path(recipe.start_from)).get("extra", {}) if recipe.start_from else {}
         self._earlier: list[str] = earlier.get("history", [])
         self.step, self.best = 0, -math.inf
-        if state is not None:
-            self._restore(*state)
+        if saved is not None:
+            self._restore(*saved)
         self.out.mkdir(parents=True, exist_ok=True)
         write_config(recipe, self.out / CONFIG_FILE)
         (self.out / "recipe.txt").write_text(name + "\n", encoding="utf-8")
@@ -107,23 +106,14 @@ class Run:
         except ValueError as error:  # the samples' own: no photo that could be used is left
             raise TrainingStopped(f"stopped after step {self.step}: {error}") from error
         except OSError as error:
-            raise TrainingStopped(
-                f"stopped after step {self.step}: {self.out} cannot be written to ({error.strerror or error}); "
-                "the last checkpoint there, if any, is whole: make room and go on with --resume"
-            ) from error
+            raise state.cannot_write(error, out=self.out, step=self.step) from error
         finally:
             self.report.close()
 
     def _train(self, batch: dict[str, NDArray[Any]]) -> dict[str, float]:
         """One step. Raises TrainingStopped if its loss is not finite."""
         logs = self.trainee.step(batch)
-        if not math.isfinite(logs["loss"]):
-            file = self.out / f"not_finite_step_{self.step}.npz"
-            write_whole(file, lambda f: np.savez(f, allow_pickle=False, **batch))
-            raise TrainingStopped(
-                f"the loss is not finite at step {self.step}: the batch is in {file}; "
-                "lower --rate or set --clip-norm, and go on from the last checkpoint with --resume"
-            )
+        state.check_finite(logs, batch, out=self.out, step=self.step)
         return logs
 
     def _set_rate(self, total: int) -> float:
@@ -146,40 +136,17 @@ class Run:
                 self.best = means["iou"]
                 self.task.write(self.out / BEST_FILE, extra)
 
-    def _optimizer_variables(self) -> dict[str, Any]:
-        return {f"{number:04d}": variable for number, variable in enumerate(self.trainee.optimizer.variables)}
-
     def _save(self) -> None:
         meta = {"step": self.step, "best": self.best if math.isfinite(self.best) else None, "recipe": self.name}
-        groups = {
-            "net": _arrays(named_variables(self.task.net)),
-            "mean": self.average.arrays(),
-            "optimizer": _arrays(self._optimizer_variables()),
-        }
-        write_state(self.out / STATE_FILE, meta, groups)
+        state.save(self.out / STATE_FILE, meta, self.task.net, self.average, self.trainee.optimizer)
 
     def _restore(self, meta: Mapping[str, Any], groups: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
         self.step = int(meta["step"])
         self.best = float(meta["best"]) if meta["best"] is not None else -math.inf
-        try:
-            self.average.restore(groups["mean"])
-            for group, variables in (
-                ("net", named_variables(self.task.net)),
-                ("optimizer", self._optimizer_variables()),
-            ):
-                for name, variable in variables.items():
-                    variable.assign(groups[group][name])
-        except (KeyError, ValueError) as error:
-            raise CheckpointError(
-                f"{self.out / STATE_FILE} does not fit this net ({error}): resume with the options of its config.json"
-            ) from error
+        state.restore(self.out / STATE_FILE, groups, self.task.net, self.average, self.trainee.optimizer)
 
 
 def command_of(recipe: Recipe, name: str) -> str:
     """The command that gives this recipe, with names of files and folders in place of their paths."""
     words = command_words(recipe, RECIPES[name], without=("out",))
     return " ".join(["python", "-m", "train_segment", name, *words, "--out", "RUN"])
-
-
-def _arrays(variables: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
-    return {name: np.array(ops.convert_to_numpy(variable)) for name, variable in variables.items()}

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 Config = TypeVar("Config")
 
+_METAVARS = {int: "N", float: "X", str: "PATH"}
+
 
 def option(default: Any, text: str, choices: Sequence[str] | None = None, *, metavar: str | None = None) -> Any:
     """A field with its help text and, where the values are words, the words allowed."""
@@ -34,11 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser, config: Any) -> None:
         if kind is bool:
             options["action"] = argparse.BooleanOptionalAction
         elif isinstance(kind, types.GenericAlias):  # tuple[str, ...]
-            options |= {"nargs": "*", "metavar": spec.metadata["metavar"] or "PATH"}
+            element = typing.get_args(kind)[0]
+            options |= {"nargs": "*", "type": element, "metavar": spec.metadata["metavar"] or _METAVARS[element]}
         else:
             options |= {"type": kind, "choices": spec.metadata["choices"]}
             if not spec.metadata["choices"]:
-                options["metavar"] = spec.metadata["metavar"] or {int: "N", float: "X", str: "PATH"}[kind]
+                options["metavar"] = spec.metadata["metavar"] or _METAVARS[kind]
         parser.add_argument("--" + spec.name.replace("_", "-"), **options)
 
 
@@ -56,11 +59,15 @@ def command_words(config: Any, start: Any, *, without: Sequence[str] = ()) -> li
         if isinstance(value, bool):
             words.append(option if value else f"--no-{option[2:]}")
         elif isinstance(value, tuple):
-            patterns = spec.metadata["metavar"] is not None
-            words += [option, *(shlex.quote(text if patterns else Path(text).name) for text in value)]
+            paths = spec.metadata["metavar"] is None
+            words += [option, *(shlex.quote(_word(element, is_path=paths)) for element in value)]
         else:
-            words += [option, shlex.quote(Path(value).name if isinstance(value, str) else str(value))]
+            words += [option, shlex.quote(_word(value, is_path=True))]
     return words
+
+
+def _word(value: Any, *, is_path: bool) -> str:
+    return Path(value).name if isinstance(value, str) and is_path else str(value)
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:

@@ -16,8 +16,8 @@ import keras
 from keras import layers, ops
 
 from segment.nets.blocks import BN, conv, residual
-from segment.nets.bundles import read_net, read_net_config, write_net
 from segment.nets.squeezenet import features
+from weights.nets import read_net, read_net_config, write_net
 
 ARCHITECTURE = "click_net"
 PLANES = 7  # positive disks, negative disks, near a positive click, near a negative one, dx, dy, previous mask

@@ -18,8 +18,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from segment.nets.bundles import read_net, read_net_config, write_net
 from segment.nets.resnet import ENCODERS, STRIDE_PX, features, normalised
+from weights.nets import read_net, read_net_config, write_net
 
 ARCHITECTURE = "deepcrop"
 PLANES = {"deepmask": 0, "v1": 3, "v2": 1}  # variant -> planes that tell the click

@@ -14,8 +14,8 @@ import keras
 from keras import layers
 
 from segment.nets.blocks import BN, conv, residual
-from segment.nets.bundles import read_net, read_net_config, write_net
 from segment.nets.squeezenet import features
+from weights.nets import read_net, read_net_config, write_net
 
 ARCHITECTURE = "subject"
 _DILATIONS = (1, 2, 4, 1)

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from segment.nets.bundles import read_net, read_net_config, write_net
+from weights.nets import read_net, read_net_config, write_net
 
 ARCHITECTURE = "tiramisu"
 PERSON = 1  # class 0 is background

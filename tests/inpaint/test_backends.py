@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, named_variables, write_pconv
+from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, write_pconv
+from weights.nets import named_variables
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("predict_on_a_backend.py")

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from inpaint.convert import main, read_state_dict
-from inpaint.pconv_unet import PUBLISHED_256, PConvUNetConfig, named_variables, read_config, read_pconv
+from inpaint.pconv_unet import PUBLISHED_256, PConvUNetConfig, read_config, read_pconv
 from weights import WeightsError
+from weights.nets import named_variables
 
 torch = pytest.importorskip("torch")
 nn, functional = torch.nn, torch.nn.functional

@@ -6,8 +6,9 @@ import pytest
 
 from inpaint.fast_pconv import box_sum, build_fast_pconv, read_fast_pconv, sub_pixel_kernel
 from inpaint.pconv import PConvInpainter
-from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, named_variables, write_pconv
+from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, write_pconv
 from weights import WeightsError
+from weights.nets import named_variables
 
 TOLERANCE = 1e-4  # float32 sums in another order
 VARIANTS = {
@@ -16,6 +17,10 @@ VARIANTS = {
     "published layers": PConvUNetConfig(levels=3, width=4),
     "deep": PConvUNetConfig(levels=5, width=3),
     "over a pull-push fill": PConvUNetConfig(levels=3, width=4, pull_push_base=True),
+    "that sees the fill": PConvUNetConfig(levels=3, width=4, pull_push_base=True, base_input=True, kernels=(5,)),
+    "that sees the fill, with a head": PConvUNetConfig(
+        levels=2, width=4, pull_push_base=True, base_input=True, head_width=3
+    ),
     "with a head": PConvUNetConfig(levels=2, width=4, head_width=3),
     "with a head over a pull-push fill": PConvUNetConfig(levels=4, width=2, pull_push_base=True, head_width=2),
 }

@@ -9,13 +9,13 @@ from inpaint.pconv_unet import (
     PConvUNetConfig,
     build_pconv_unet,
     freeze_encoder_bn,
-    named_variables,
     read_config,
     read_pconv,
     write_pconv,
 )
 from weights import WeightsError
 from weights.bundle import read_bundle, write_bundle
+from weights.nets import named_variables
 
 SMALL = PConvUNetConfig(levels=3, width=4)
 VARIANTS = {
@@ -23,6 +23,9 @@ VARIANTS = {
     "residual": PConvUNetConfig(levels=3, width=4, pull_push_base=True),
     "head": PConvUNetConfig(levels=3, width=4, head_width=3),
     "residual with head": PConvUNetConfig(levels=2, width=4, pull_push_base=True, head_width=3),
+    "residual that sees the fill": PConvUNetConfig(
+        levels=3, width=4, pull_push_base=True, base_input=True, kernels=(5, 3)
+    ),
 }
 
 
@@ -213,3 +216,8 @@ def test_prediction_uses_the_moving_averages():
 def test_impossible_nets_are_refused(options):
     with pytest.raises(ValueError, match="must be"):
         PConvUNetConfig(**options)
+
+
+def test_a_fill_can_only_be_seen_where_there_is_one():
+    with pytest.raises(ValueError, match="base_input needs a base"):
+        PConvUNetConfig(base_input=True)

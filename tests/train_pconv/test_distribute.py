@@ -15,13 +15,13 @@ import keras
 import numpy as np
 import pytest
 
-from inpaint.pconv_unet import named_variables
 from train_pconv.config import TrainConfig
 from train_pconv.data import to_batch
 from train_pconv.distribute import open_strategy
 from train_pconv.fit import Run
 from training.checkpoint import read_state
 from training.options import write_config
+from weights.nets import named_variables
 
 ROOT = Path(__file__).resolve().parents[2]
 tf = pytest.importorskip("tensorflow")

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from inpaint.pconv_unet import named_variables, read_config, read_pconv
+from inpaint.pconv_unet import read_config, read_pconv
 from train_pconv.config import TrainConfig
 from train_pconv.fit import Run, TrainingStopped
 from training import checkpoint
 from training.checkpoint import STATE_FILE, CheckpointError, read_state
+from weights.nets import named_variables
 
 Make = Callable[..., TrainConfig]
 

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from segment.nets.bundles import named_variables
 from segment.nets.deepcrop import DeepCropConfig, build_deepcrop, write_deepcrop
+from weights.nets import named_variables
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from segment.nets import resnet
-from segment.nets.bundles import named_variables
 from segment.nets.deepcrop import (
     DEEPMASK,
     V1,
@@ -18,6 +17,7 @@ from segment.nets.deepcrop import (
     write_deepcrop,
 )
 from weights import WeightsError
+from weights.nets import named_variables
 
 TINY = DeepCropConfig(width=4, input_px=64, mask_px=16, bottleneck=8, hidden=24, score_hidden=8, unit_px=64)
 # Parameters of ResNet-18 up to its fourth stage, as torchvision counts them, plus the batch norms' moving averages.

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from segment.metrics import iou
-from segment.nets.bundles import named_variables
 from segment.nets.extractnet import (
     ENCODERS,
     PUBLISHED,
@@ -16,6 +15,7 @@ from segment.nets.extractnet import (
     write_extractnet,
 )
 from weights import WeightsError
+from weights.nets import named_variables
 
 TINY = ExtractNetConfig("plain", width=4, input_px=32)
 # Convolutions of the encoders without their classifiers, as torchvision (VGG) and Keras (ResNet) count them.

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from segment.mask_ops import grow, shrink
-from segment.nets.bundles import named_variables
 from segment.nets.pets_unet import (
     PetsUNetConfig,
     build_pets_unet,
@@ -14,6 +13,7 @@ from segment.nets.pets_unet import (
     write_pets_unet,
 )
 from weights import WeightsError
+from weights.nets import named_variables
 
 TINY = PetsUNetConfig(filters=(8, 16), input_px=32)
 # The report's table of output shapes, row by row, at 128x128x3.

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from segment.metrics import iou
-from segment.nets.bundles import named_variables
 from segment.nets.subject import (
     SubjectConfig,
     build_subject,
@@ -14,6 +13,7 @@ from segment.nets.subject import (
     write_subject,
 )
 from weights import WeightsError
+from weights.nets import named_variables
 
 TINY = SubjectConfig(trunk=16, blocks=1, decoder=(12, 8, 6), input_px=32)
 

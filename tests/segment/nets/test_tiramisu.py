@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from segment.metrics import iou
-from segment.nets.bundles import named_variables
 from segment.nets.tiramisu import (
     PUBLISHED,
     TiramisuConfig,
@@ -15,6 +14,7 @@ from segment.nets.tiramisu import (
     write_tiramisu,
 )
 from weights import WeightsError
+from weights.nets import named_variables
 
 TINY = TiramisuConfig(down=(2, 2), bottleneck=2, growth=4, first=8, dropout=0.0, input_px=32)
 # Table 3 of the paper, in millions, with CamVid's 11 classes. The smallest as described has 1.4, not the printed 1.5.

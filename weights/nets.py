@@ -1,4 +1,4 @@
-"""Nets in and out of bundle files (weights.bundle): the architecture's name, its config, its variables by name."""
+"""Keras nets in and out of bundles (weights.bundle): the architecture's name, its config, its variables by name."""
 
 from __future__ import annotations
 
