@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from train_segment.data import open_named, split
+from train_segment.data import open_data, open_named, split
 from train_segment.evaluate import table
+from train_segment.mask_rcnn.recipe import MaskRCNNRecipe
 from train_segment.recipe import Recipe
 from train_segment.recipes import RECIPES
 from training.card import Sets, data_lines, data_sets
@@ -43,14 +44,16 @@ def export(options: argparse.Namespace) -> str:
     """
     run, out = Path(options.run), Path(options.out)
     name = (run / "recipe.txt").read_text(encoding="utf-8").strip()
-    if name not in RECIPES:
+    recipes: dict[str, Recipe | MaskRCNNRecipe] = {**RECIPES, "mask-rcnn": MaskRCNNRecipe()}
+    if name not in recipes:
         raise ValueError(f"{run} is a run of {name!r}, which this version does not know")
-    recipe = read_config(run / "config.json", RECIPES[name])
+    recipe = read_config(run / "config.json", recipes[name])
     evaluations = [json.loads(Path(file).read_text(encoding="utf-8")) for file in options.evaluation]
     notes = Path(options.notes).read_text(encoding="utf-8").strip() if options.notes else ""
     sets: Sets = {}
     if options.manifest:
-        names = open_named(recipe).names
+        photos = open_named(recipe) if isinstance(recipe, Recipe) else open_data(recipe.data, exclude=recipe.exclude)
+        names = photos.names
         training, _ = split(names, recipe.validation_fraction)
         sets = data_sets(Path(options.manifest), [names[number] for number in training])
 
@@ -71,7 +74,7 @@ def export(options: argparse.Namespace) -> str:
 def card(
     out: Path,
     digest: str,
-    recipe: Recipe,
+    recipe: Recipe | MaskRCNNRecipe,
     config: Mapping[str, Any],
     count: int,
     sets: Sets,
@@ -87,6 +90,8 @@ def card(
     lines += [f"- net: `{config.get('architecture')}`, {count:,} numbers, `{json.dumps(config.get('net'))}`"]
     lines += [f"- trained for {extra.get('step', 0):,} steps of {recipe.batch} samples", ""]
     lines += data_lines(sets, [Path(path).name for path in recipe.data])
+    if objects := extra.get("objects"):
+        lines += ["", "Objects by class:", "", *(f"    {line}" for line in objects)]
     lines += ["", "## Licence", "", license_text or "No terms were stated when this card was written.", ""]
     lines += ["## Figures", ""]
     for evaluation in evaluations:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from segment import Selection
 from train_segment.mask_rcnn.convert import classes_of, convert
 from train_segment.mask_rcnn.recipe import MaskRCNNRecipe
 from training.split import is_held_out
@@ -212,6 +213,7 @@ def test_a_run_goes_on_where_it_stopped_and_its_bundle_is_a_segmenter(
     import torch
 
     from segment import load_segmenter
+    from train_segment import export
     from train_segment.__main__ import main
 
     words = ["mask-rcnn", "--manifest", tiny.manifest, "--out", tiny.out, "--partly-labelled", "two/*"]
@@ -242,6 +244,16 @@ def test_a_run_goes_on_where_it_stopped_and_its_bundle_is_a_segmenter(
     photo = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
     for one in segmenter.instances(segmenter.encode(photo)):
         assert one.mask.shape == (50, 70) and one.label in segmenter.classes
+    held_out = len(json.loads((out / "validation.json").read_text())["images"])
+    exported = out.parent / "weights" / "files" / "net.npz"
+    words = [str(out), "--checkpoint", "last", "--out", str(exported), "--manifest", tiny.manifest]
+    assert export.main([*words, "--license", "for research"]) == 0
+    card = (out.parent / "weights" / "cards" / "net.md").read_text()
+    for text in ("Mask R-CNN, small", "trained for 4 steps of 2 samples", f"{24 - held_out} photos.", "for research"):
+        assert text in card
+    assert "    left out for too few objects: none" in card and str(out.parent) not in card
+    assert load_segmenter(f"mask_rcnn:{exported}").classes == ("couch", "person")
+
     mean = second["state_dict"][moved]  # what EMAHook keeps there: the weights of the net in use
     loaded = segmenter._net.state_dict()[moved]
     torch.testing.assert_close(loaded, mean, rtol=1e-3, atol=1e-4)
@@ -258,3 +270,85 @@ def test_a_command_that_cannot_work_is_one_line(tmp_path: Path, capsys: pytest.C
         assert main(["mask-rcnn", *words]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         assert said in line
+
+
+class Knowing:
+    """Answers with the truth of drawn photos, after a change."""
+
+    def __init__(self, change) -> None:
+        self._change = change
+
+    def encode(self, image: np.ndarray) -> np.ndarray:
+        return image
+
+    def select(self, encoding: np.ndarray, clicks: object) -> list[Selection]:
+        raise AssertionError("no clicks are measured here")
+
+    def instances(self, encoding: np.ndarray) -> list[Selection]:
+        red, blue = (encoding[..., channel] == value for channel, value in ((0, 220), (2, 220)))
+        found = [Selection(red, "couch", 0.9), Selection(blue, "person", 0.8)]
+        return self._change([one for one in found if one.mask.any()])
+
+
+def measured(recipe: MaskRCNNRecipe, folder: Path, change) -> dict[str, dict]:
+    from pycocotools.coco import COCO
+
+    from train_segment.mask_rcnn.evaluate import measure, precision
+
+    convert(recipe, folder)
+    annotations = COCO(str(folder / "validation.json"))
+    keys = sorted(annotations.imgs)
+    results, found, seconds = measure(Knowing(change), annotations, keys)
+    assert len(found) == len(seconds) == len(keys)
+    return precision(annotations, results, keys)
+
+
+def test_precision_is_one_for_the_truth_and_zero_for_no_answer(drawn: MaskRCNNRecipe, tmp_path: Path) -> None:
+    rows = measured(drawn, tmp_path, lambda found: found)
+    assert rows["couch"]["ap"] == rows["couch"]["ap_50"] == rows["person"]["ap_50"] == pytest.approx(1)
+    nothing = measured(drawn, tmp_path, lambda found: [])
+    assert nothing["couch"]["ap_50"] == 0 and nothing["couch"]["objects"] == rows["couch"]["objects"]
+    in_one = measured(replace(drawn, data=(str(Path(drawn.data[0]) / "one"),), min_objects=1), tmp_path, lambda f: f)
+    assert list(in_one) == ["couch"]
+
+
+def test_wrong_names_and_half_masks_cost_precision(drawn: MaskRCNNRecipe, tmp_path: Path) -> None:
+    def swapped(found: list[Selection]) -> list[Selection]:
+        return [replace(one, label="person" if one.label == "couch" else "couch") for one in found]
+
+    def thinned(found: list[Selection]) -> list[Selection]:  # every fourth row is missing: an IoU of 0.75
+        rows = np.arange(48)[:, None] % 4 > 0
+        return [replace(one, mask=one.mask & rows) for one in found]
+
+    assert measured(drawn, tmp_path, swapped)["couch"]["ap_50"] == 0
+    rows = measured(drawn, tmp_path, thinned)
+    assert rows["couch"]["ap_50"] == pytest.approx(1) and 0.3 < rows["couch"]["ap"] < 0.7
+
+
+def test_answers_on_unclear_pixels_do_not_count_against_it(drawn: MaskRCNNRecipe, tmp_path: Path) -> None:
+    def more(found: list[Selection]) -> list[Selection]:
+        corner = np.zeros((48, 64), bool)
+        corner[:8, :8] = True
+        return [Selection(corner, "couch", 0.99), *found]
+
+    assert measured(drawn, tmp_path / "a", more)["couch"]["ap_50"] < 0.9
+    all_partly = replace(drawn, partly_labelled=("*",))
+    assert measured(all_partly, tmp_path / "b", more)["couch"]["ap_50"] == pytest.approx(1)
+
+
+def test_evaluation_prints_a_table_and_draws_a_sheet(
+    drawn: MaskRCNNRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from train_segment.mask_rcnn import evaluate
+
+    monkeypatch.setattr(evaluate, "load_segmenter", lambda name, **_: Knowing(lambda found: found))
+    converted = convert(drawn, tmp_path / "run")
+    words = ["--segmenter", "mask_rcnn:a/b.npz", "--annotations", str(tmp_path / "run" / "validation.json")]
+    assert evaluate.main([*words, "--out", str(tmp_path / "table")]) == 0
+    printed = capsys.readouterr().out
+    objects = converted.objects["person"][1]
+    assert f"| person | {objects} | 1.000 | 1.000 |" in printed and f"| person, in two | {objects} |" in printed
+    figures = json.loads((tmp_path / "table" / "figures.json").read_text())
+    assert figures["table"] in printed and "mask_rcnn:b.npz" in figures["command"]
+    sheet = np.asarray(PillowImage.open(tmp_path / "table" / "sheet.png"))
+    assert sheet.shape[0] > 100 and (sheet[..., 0] == 255).any()

@@ -14,8 +14,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -115,8 +116,7 @@ def convert(recipe: MaskRCNNRecipe, out: Path) -> Converted:
     for held_out, file in ((False, TRAIN_FILE), (True, VALIDATION_FILE)):
         # COCO's evaluation asks for each class by itself; in training one mask for all of them is enough.
         content = _coco(photos[held_out], kept, unclear_for=kept if held_out else kept[:1])
-        text = json.dumps(content).encode()
-        write_whole(out / file, lambda stream, text=text: stream.write(text))
+        write_whole(out / file, partial(_write_json, content))
     few = {name: counts[False][name] for name in CLASSES if name not in kept and counts[False][name]}
     objects_of = {name: (counts[False][name], counts[True][name]) for name in kept}
     return Converted(tuple(kept), objects_of, few, (len(photos[False]), len(photos[True])), broken)
@@ -125,6 +125,10 @@ def convert(recipe: MaskRCNNRecipe, out: Path) -> Converted:
 def classes_of(file: Path) -> tuple[str, ...]:
     """The classes of a file that convert wrote, in their order."""
     return tuple(category["name"] for category in json.loads(file.read_text(encoding="utf-8"))["categories"])
+
+
+def _write_json(content: dict[str, Any], stream: IO[bytes]) -> None:
+    stream.write(json.dumps(content).encode())
 
 
 def _read_all(recipe: MaskRCNNRecipe, broken: dict[str, str]) -> Iterator[tuple[Path, str, Any]]:

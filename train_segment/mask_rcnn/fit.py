@@ -21,6 +21,7 @@ from training.checkpoint import CheckpointError
 from training.options import command_words, write_config
 
 NAME = "mask-rcnn"
+DATA_FILE = "data.txt"  # what became of the photos, for the model card
 
 
 def train(recipe: MaskRCNNRecipe, *, resume: bool = False) -> None:
@@ -37,9 +38,9 @@ def train(recipe: MaskRCNNRecipe, *, resume: bool = False) -> None:
     if not resume and checkpoint is not None:
         raise CheckpointError(f"{out} holds another run: continue it with --resume, or give another --out")
     out.mkdir(parents=True, exist_ok=True)
-    if not resume or not (out / VALIDATION_FILE).is_file():
+    if not resume or not (out / DATA_FILE).is_file():
         lines = convert(recipe, out).lines()
-        (out / "data.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (out / DATA_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
         print("\n".join(lines), flush=True)
     write_config(recipe, out / "config.json")
     (out / "recipe.txt").write_text(NAME + "\n", encoding="utf-8")
@@ -89,8 +90,12 @@ def _runner(recipe: MaskRCNNRecipe, *, resume: bool) -> Runner:
     out = Path(recipe.out)
     net = net_of(recipe, classes_of(out / TRAIN_FILE))
     words = command_words(recipe, MaskRCNNRecipe(), without=("out",))
-    extra = {"recipe": NAME, "history": [" ".join(["python", "-m", "train_segment", NAME, *words, "--out", "RUN"])]}
-    extra["classes"] = list(net.classes)
+    command = " ".join(["python", "-m", "train_segment", NAME, *words, "--out", "RUN"])
+    extra = {
+        "recipe": NAME,
+        "history": [command],
+        "objects": (out / DATA_FILE).read_text(encoding="utf-8").splitlines(),
+    }
     evaluator = {
         "type": "CocoMetric",
         "ann_file": str(out / VALIDATION_FILE),
