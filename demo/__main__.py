@@ -117,9 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--max-memory",
         type=_size,
-        default="4gb",
         metavar="SIZE",
-        help="of all photos and undo steps (default: %(default)s)",
+        help="of all photos and undo steps (default: half of what is free, 4gb at most)",
     )
     add(
         "--max-disk",
@@ -141,12 +140,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _limits(args: argparse.Namespace) -> Limits:
+    from pipeline.machine import free_memory_bytes
+
     return Limits(
         file_bytes=args.max_file_size,
         requests_a_minute=args.max_requests,
         queue=args.max_queue,
         queue_of_one=args.max_queue_of_one,
-        memory_bytes=args.max_memory,
+        memory_bytes=args.max_memory or min(Limits.memory_bytes, free_memory_bytes() // 2),
         disk_bytes=args.max_disk,
         kept_seconds=60 * args.keep_minutes,
         strip_metadata=not args.keep_metadata,

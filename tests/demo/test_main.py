@@ -13,6 +13,7 @@ import pytest
 
 from demo.__main__ import _limits, _logins, _parser, main
 from demo.limits import Limits
+from pipeline import machine
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "demo", "--no-browser", "--segmenter", "grabcut", "--inpainter", "telea"]
@@ -64,8 +65,11 @@ def test_a_login_file_is_read_as_it_is_written(tmp_path):
             _logins(str(file))
 
 
-def test_every_limit_has_a_flag_whose_default_is_the_usual_one():
+def test_every_limit_has_a_flag_whose_default_is_the_usual_one(monkeypatch):
+    monkeypatch.setattr(machine, "free_memory_bytes", lambda: 64 * 2**30)
     assert _limits(_parser().parse_args([])) == Limits()
+    monkeypatch.setattr(machine, "free_memory_bytes", lambda: 3 * 2**30)
+    assert _limits(_parser().parse_args([])).memory_bytes == 3 * 2**29  # a small machine's photos fit into its memory
     flags = "--max-file-size 1mb --max-memory 2mb --max-disk 3mb --max-requests 0 --max-queue 5 --max-queue-of-one 6"
     told = _limits(_parser().parse_args([*flags.split(), "--keep-minutes", "7", "--keep-metadata"]))
     assert told == Limits(2**20, 0, 5, 6, 2 * 2**20, 3 * 2**20, 420, strip_metadata=False)

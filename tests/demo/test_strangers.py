@@ -218,7 +218,10 @@ def test_arguments_of_any_kind_end_in_a_line_or_a_result_and_the_page_lives(star
 
 def test_with_a_login_nothing_is_open_without_it(saved, tmp_path):
     studio = Studio(ColorSegmenter, FlatInpainter)
-    with running_demo(studio, tmp_path / "files", login=[("ada", "s3cret")]) as (url, _), httpx.Client() as stranger:
+    with (
+        running_demo(studio, tmp_path / "files", login=[("ada", "s3cret")]) as (url, _),
+        httpx.Client(timeout=60) as stranger,
+    ):
         for path in ("config", "gradio_api/info", "gradio_api/queue/data?session_hash=a", "gradio_api/upload_progress",
                      "gradio_api/file=/tmp/a.png", "gradio_api/call/erase/0f"):  # fmt: skip
             assert stranger.get(url + path).status_code == 401, path
@@ -238,8 +241,10 @@ def test_with_a_login_nothing_is_open_without_it(saved, tmp_path):
 
 def test_guessing_passwords_is_slowed_down(tmp_path):
     studio = Studio(ColorSegmenter, FlatInpainter)
-    with running_demo(studio, tmp_path / "files", login=[("ada", "x")], requests_a_minute=60) as (url, _):
-        answers = [httpx.post(url + "login", data={"username": "ada", "password": str(n)}) for n in range(40)]
+    with running_demo(studio, tmp_path / "files", login=[("ada", "x")], requests_a_minute=4) as (url, _):
+        answers = [
+            httpx.post(url + "login", data={"username": "ada", "password": str(n)}, timeout=60) for n in range(8)
+        ]
         assert {answer.status_code for answer in answers} == {400, 429}
 
 
