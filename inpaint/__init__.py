@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 from inpaint.base import Image, Inpainter, Mask
@@ -27,10 +28,13 @@ def load_inpainter(name: str = "auto", **options: Any) -> Inpainter:
     name, _, model = name.partition(":")
     if name not in INPAINTERS:
         raise ValueError(f"no inpainter is called {name!r}: choose one of {', '.join(INPAINTERS)}")
-    if model:
-        options["weights"] = model
     module, cls = INPAINTERS[name].split(":")
-    inpainter: Inpainter = getattr(import_module(module), cls)(**options)
+    maker = getattr(import_module(module), cls)
+    if model:
+        if "weights" not in signature(maker).parameters:
+            raise ValueError(f"the inpainter {name} has no weights: write {name}, without :{model}")
+        options["weights"] = model
+    inpainter: Inpainter = maker(**options)
     return inpainter
 
 

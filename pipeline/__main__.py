@@ -28,8 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser()
     try:
         args = arguments.parse_args(expanded(argv))
-    except (RecipeError, OSError) as error:
+    except RecipeError as error:
         arguments.error(" ".join(str(error).split()))
+    except OSError as error:
+        arguments.error(f"{error.filename}: {error.strerror}")
     if args.version:
         from pipeline.note import version
 

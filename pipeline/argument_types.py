@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+from pipeline.text import quoted
 
 
 def _numbers(text: str, names: str) -> tuple[int, ...]:
@@ -12,28 +15,40 @@ def _numbers(text: str, names: str) -> tuple[int, ...]:
     except ValueError:
         numbers = ()
     if len(numbers) != len(names.split(",")):
-        raise argparse.ArgumentTypeError(f"expected {names} in whole pixels, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected {names} in whole pixels, got {quoted(text)}")
     return numbers
 
 
 def point(text: str) -> tuple[int, int]:
     x, y = _numbers(text, "X,Y")
     if x < 0 or y < 0:
-        raise argparse.ArgumentTypeError(f"expected a pixel X,Y on the photo, counted from 0, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a pixel X,Y on the photo, counted from 0, got {quoted(text)}")
     return x, y
 
 
 def box(text: str) -> tuple[int, int, int, int]:
     x0, y0, x1, y1 = _numbers(text, "X0,Y0,X1,Y1")
     if x0 >= x1 or y0 >= y1:
-        raise argparse.ArgumentTypeError(f"expected X0 < X1 and Y0 < Y1, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected X0 < X1 and Y0 < Y1, got {quoted(text)}")
     return x0, y0, x1, y1
+
+
+def path(text: str) -> Path:
+    if not text or "\0" in text:  # an empty one is the current folder to Python: a variable that was not set
+        raise argparse.ArgumentTypeError(f"expected the name of a file or folder, got {quoted(text)}")
+    return Path(text)
+
+
+def name(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected a name, got {quoted(text)}")
+    return text
 
 
 def names(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     if not all(names):
-        raise argparse.ArgumentTypeError(f"expected names with commas between, such as person,dog, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected names with commas between, such as person,dog, got {quoted(text)}")
     return names
 
 
@@ -43,7 +58,7 @@ def _number(text: str, low: float, high: float, expected: str) -> float:
     except ValueError:
         value = float("nan")
     if not low <= value <= high:  # false for nan too
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {quoted(text)}")
     return value
 
 
@@ -65,7 +80,7 @@ def _integer(text: str, low: int, high: int, expected: str) -> int:
     except ValueError:
         value = low - 1
     if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {quoted(text)}")
     return value
 
 

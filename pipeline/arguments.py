@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from inpaint import INPAINTERS
 from pipeline import argument_types, batch_arguments
@@ -55,7 +54,12 @@ def parser() -> argparse.ArgumentParser:
     )
     replace = _photo_command(commands, "replace", "put the object on another background")
     replace.add_argument(
-        "--with", dest="background", required=True, metavar="PHOTO|COLOUR", help="a photo, a name (white) or #rrggbb"
+        "--with",
+        dest="background",
+        type=argument_types.name,
+        required=True,
+        metavar="PHOTO|COLOUR",
+        help="a photo, a name (white) or #rrggbb",
     )
     for command in (cutout, blur, replace):
         command.add_argument(
@@ -93,7 +97,9 @@ def _photo_command(commands: argparse._SubParsersAction[_Parser], name: str, hel
     command = commands.add_parser(
         name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", allow_abbrev=False
     )
-    command.add_argument("inputs", nargs="+", type=Path, metavar="PHOTO", help="photos, or folders of them")
+    command.add_argument(
+        "inputs", nargs="+", type=argument_types.path, metavar="PHOTO", help="photos, or folders of them"
+    )
 
     _add_output(command, name)
     _add_selection(command, name)
@@ -108,10 +114,16 @@ def _photo_command(commands: argparse._SubParsersAction[_Parser], name: str, hel
 def _add_output(command: _Parser, name: str) -> None:
     output = command.add_argument_group("output")
     if name == "masks":
-        output.add_argument("--out", type=Path, metavar="DIR", help="where they go (PHOTO-masks beside a single photo)")
+        output.add_argument(
+            "--out", type=argument_types.path, metavar="DIR", help="where they go (PHOTO-masks beside a single photo)"
+        )
     else:
-        output.add_argument("-o", dest="output", type=Path, metavar="FILE", help="the result of a single photo")
-        output.add_argument("--out", type=Path, metavar="DIR", help="where the results go; the folders' tree is kept")
+        output.add_argument(
+            "-o", dest="output", type=argument_types.path, metavar="FILE", help="the result of a single photo"
+        )
+        output.add_argument(
+            "--out", type=argument_types.path, metavar="DIR", help="where the results go; the folders' tree is kept"
+        )
         output.add_argument(
             "--quality",
             type=argument_types.quality,
@@ -150,7 +162,12 @@ def _add_selection(command: _Parser, name: str) -> None:
         help="a rectangle, X1 and Y1 just outside it",
     )
     selecting.add_argument(
-        "--mask", type=Path, metavar="FILE", help="a picture of the photo's size, white on the object"
+        "--mask", type=argument_types.path, metavar="FILE", help="a picture of the photo's size, white on the object"
+    )
+    selecting.add_argument(
+        "--mask-white",
+        choices=("object", "background"),
+        help="what white means in masks; asked for where it covers most of a photo and its border (object)",
     )
     selecting.add_argument(
         "--class",
@@ -176,8 +193,10 @@ def _add_selection(command: _Parser, name: str) -> None:
 
 def _add_models(command: _Parser, name: str) -> None:
     models = command.add_argument_group("models")
-    models.add_argument("--segmenter", metavar="NAME[:MODEL]", help=f"{', '.join(SEGMENTERS)} (auto)")
-    models.add_argument("--checkpoint", type=Path, metavar="FILE", help="the segmenter's weights")
+    models.add_argument(
+        "--segmenter", type=argument_types.name, metavar="NAME[:MODEL]", help=f"{', '.join(SEGMENTERS)} (auto)"
+    )
+    models.add_argument("--checkpoint", type=argument_types.path, metavar="FILE", help="the segmenter's weights")
     models.add_argument(
         "--score-threshold",
         type=argument_types.share,
@@ -192,7 +211,11 @@ def _add_models(command: _Parser, name: str) -> None:
     )
     if name == "erase":
         models.add_argument(
-            "--inpainter", default="auto", metavar="NAME[:WEIGHTS]", help=f"{', '.join(INPAINTERS)} (auto)"
+            "--inpainter",
+            type=argument_types.name,
+            default="auto",
+            metavar="NAME[:WEIGHTS]",
+            help=f"{', '.join(INPAINTERS)} (auto)",
         )
     models.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ...")
     models.add_argument("--offline", action="store_true", help="never download anything")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import secrets
@@ -22,7 +23,10 @@ def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
     new file (0666 less the umask); a link is followed, so that it stays a link.
     Raises FileExistsError if there is a file of that name and overwrite is False, OSError where it cannot be written.
     """
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except RuntimeError as error:  # Python's way to say it before 3.13
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
     # Hidden, and without the photo's extension: a listing of the folder does not take it for a photo.
     partial = path.with_name(f".{path.name[:_LONGEST]}.{secrets.token_hex(4)}.partial")
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from pipeline import argument_types
 
@@ -12,16 +11,24 @@ def add_lists(selecting: argparse._ArgumentGroup) -> None:
     """Files that say what to select on each photo. Photos are named by their path below the folder that was given."""
     selecting.add_argument(
         "--points",
-        type=Path,
+        type=argument_types.path,
         metavar="CSV",
         help="clicks for each photo: columns file, x, y and, if some take away, positive (1 or 0)",
     )
-    selecting.add_argument("--boxes", type=Path, metavar="CSV", help="boxes for each photo: file, x0, y0, x1, y1")
     selecting.add_argument(
-        "--masks", type=Path, metavar="DIR", help="a mask for each photo: of the photo's name, PNG or any other kind"
+        "--boxes", type=argument_types.path, metavar="CSV", help="boxes for each photo: file, x0, y0, x1, y1"
     )
     selecting.add_argument(
-        "--coco", type=Path, metavar="JSON", help="annotations in COCO's format; of these classes alone with --class"
+        "--masks",
+        type=argument_types.path,
+        metavar="DIR",
+        help="a mask for each photo: of the photo's name, PNG or any other kind",
+    )
+    selecting.add_argument(
+        "--coco",
+        type=argument_types.path,
+        metavar="JSON",
+        help="annotations in COCO's format; of these classes alone with --class",
     )
     selecting.add_argument(
         "--all", dest="everything", action="store_true", help="all objects that are found, or all of --class"
@@ -60,7 +67,10 @@ def add_running(command: argparse.ArgumentParser) -> None:
         "goes on where it was.",
     )
     many.add_argument(
-        "--recipe", type=Path, metavar="TOML", help="options by their long names, as if they stood here first"
+        "--recipe",
+        type=argument_types.path,
+        metavar="TOML",
+        help="options by their long names, as if they stood here first",
     )
     many.add_argument("--watch", action="store_true", help="go on with each photo that is put into the folders")
     many.add_argument(

@@ -17,6 +17,8 @@ from segment.base import Mask, Selection
 from segment.mask_ops import box_xyxy
 
 NO_CLASS = "object"  # the category of what has no label
+_FARTHEST_PX = 1_000_000
+_LONGEST_RUN_BITS = 60
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def segment(annotation: Mapping[str, Any], image_hw: tuple[int, int], label: str
             if any(len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
                 raise ValueError("a polygon needs three corners x, y or more")
             corners = tuple(tuple(map(float, polygon)) for polygon in polygons)
+            if not all(abs(number) < _FARTHEST_PX for polygon in corners for number in polygon):  # false for nan too
+                raise ValueError(f"a polygon's corners must be numbers of pixels, less than {_FARTHEST_PX} away")
             return Segment(image_hw, polygons=corners, label=label, score=score)
         case _:
             raise ValueError("it has no segmentation: expected polygons or run lengths")
@@ -133,6 +137,8 @@ def decode_runs(text: str) -> list[int]:
         bits = ord(character) - 48
         if not 0 <= bits < 64:
             raise ValueError(f"{character!r} is no part of COCO's run lengths")
+        if shift > _LONGEST_RUN_BITS:
+            raise ValueError("a number in COCO's run lengths has no end")
         value |= (bits & 31) << shift
         shift += 5
         if not bits & 32:

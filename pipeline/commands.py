@@ -137,6 +137,10 @@ def _pick(args: argparse.Namespace) -> Pick:
         for option, value in idle:
             if value is not None:
                 raise ValueError(f"{used[0]} says exactly what to select: {option} would have no effect")
+    if args.mask_white is not None and args.mask is None and args.masks is None:
+        raise ValueError("--mask-white says what white means in --mask or --masks: give one of them too")
+    if getattr(args, "matting", False) and args.feather is not None:
+        raise ValueError("--matting finds how soft the edge is by itself: --feather would have no effect")
     if args.mask is not None and not args.mask.is_file():
         raise ValueError(f"there is no mask file {args.mask}")
     clicks = [Click(x, y) for x, y in args.at] + [Click(x, y, positive=False) for x, y in args.not_at]
@@ -146,6 +150,7 @@ def _pick(args: argparse.Namespace) -> Pick:
         clicks=tuple(clicks),
         boxes=tuple(args.box),
         mask_file=args.mask,
+        mask_white=args.mask_white,
         classes=tuple(args.classes),
         everything=args.everything,
         alternative=args.alternative,
@@ -165,7 +170,7 @@ def _picked(tasks: list[Task], args: argparse.Namespace, pick: Pick) -> list[Tas
     if args.boxes is not None:
         return picks.with_boxes(tasks, args.boxes, may_be_missing=args.watch)
     if args.masks is not None:
-        return picks.with_masks(tasks, args.masks, may_be_missing=args.watch)
+        return picks.with_masks(tasks, args.masks, white=args.mask_white, may_be_missing=args.watch)
     if args.coco is not None:
         return picks.with_coco(tasks, args.coco, classes=args.classes, may_be_missing=args.watch)
     return [replace(task, pick=pick) for task in tasks]
@@ -222,7 +227,10 @@ def _color(text: str, option: str, wrong: str = "there is no such colour") -> Co
     from PIL import ImageColor
 
     try:
-        return ImageColor.getcolor(text, "RGB")[:3]  # type: ignore[index,return-value]
+        color: Color = ImageColor.getcolor(text, "RGB")[:3]  # type: ignore[index,assignment]
+        if not all(0 <= value <= 255 for value in color):
+            raise ValueError(f"a part of it is outside 0..255: {color}")
+        return color
     except ValueError:
         raise ValueError(f"{option} {text}: {wrong}; try white or #30a0ff") from None
 

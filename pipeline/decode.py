@@ -52,7 +52,7 @@ def decode(data: bytes, *, max_pixels: int) -> Photo:
     width, height = image.size
     if width * height > max_pixels:
         raise PhotoError(
-            f"it has {width}x{height} pixels, {width * height / 1e6:.0f} MP; the limit is {max_pixels / 1e6:.0f} MP"
+            f"it has {width}x{height} pixels, {width * height / 1e6:.4g} MP; the limit is {max_pixels / 1e6:.4g} MP"
         )
     try:
         return _decode(image, data)

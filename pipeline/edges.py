@@ -13,6 +13,8 @@ from pipeline.photo import Pixels
 from segment import mask_ops
 from segment.base import Mask
 
+_WIDEST_SIGMA_PX = 16.0  # of a blur at full size
+
 
 @dataclass(frozen=True, eq=False)
 class Lifted:
@@ -51,6 +53,7 @@ def lift(image: Pixels, mask: Mask, *, feather_px: float | None = None) -> Lifte
     (Knutsson and Westin 1993). Farther inside the photo's own colours stay, bit for bit.
     """
     feather_px = default_feather_px(mask.shape) if feather_px is None else feather_px
+    feather_px = min(feather_px, max(mask.shape))  # wider changes nothing, and would take for ever
     band_px = round(feather_px) + 1
     x0, y0, x1, y1 = mask_ops.box_xyxy(mask)
     margin = 4 * band_px
@@ -89,7 +92,7 @@ def _soft(inside: Mask, feather_px: float) -> NDArray[np.float32]:
     opacity = inside.astype(np.float32)
     if feather_px == 0:
         return opacity
-    blurred = cv2.GaussianBlur(opacity, (0, 0), feather_px, borderType=cv2.BORDER_REPLICATE)
+    blurred = _gaussian(opacity, feather_px, cv2.BORDER_REPLICATE)
     # Steeper than the Gaussian's own edge, so that it is over after two widths: 1 and 0 must be reached.
     return np.clip((blurred - 0.5) * 1.25 + 0.5, 0, 1, dtype=np.float32)
 
@@ -110,7 +113,14 @@ def _from_neighbours(crop: NDArray[np.float32], known: Mask, *, sigma_px: float)
     return result
 
 
-def _gaussian(array: NDArray[Any], sigma_px: float) -> NDArray[np.float32]:
-    # Outside the crop nothing is known: zeros, which the division takes out again.
-    blurred = cv2.GaussianBlur(array, (0, 0), sigma_px, borderType=cv2.BORDER_CONSTANT)
-    return np.asarray(blurred, np.float32)
+def _gaussian(array: NDArray[Any], sigma_px: float, border: int = cv2.BORDER_CONSTANT) -> NDArray[np.float32]:
+    """border: outside the crop nothing is known: zeros, which a division takes out again; or copies of its rim."""
+    height, width = array.shape[:2]
+    # A strong blur has no fine detail: on a smaller picture its cost does not grow with sigma.
+    scale = max(1.0, sigma_px / _WIDEST_SIGMA_PX)
+    if scale == 1.0:
+        return np.asarray(cv2.GaussianBlur(array, (0, 0), sigma_px, borderType=border), np.float32)
+    small_wh = max(1, round(width / scale)), max(1, round(height / scale))
+    small = cv2.resize(array, small_wh, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(small, (0, 0), _WIDEST_SIGMA_PX, borderType=border)
+    return np.asarray(cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

@@ -116,7 +116,7 @@ def blur_background(
     """
     _check(image, mask, feather_px=feather_px, empty="nothing is selected, so everything would be blurred")
     sigma_px = min(mask.shape) / 40 if sigma_px is None else sigma_px
-    if not sigma_px > 0:
+    if not 0 < sigma_px < math.inf:
         raise ValueError(f"sigma_px must be more than 0, got {sigma_px}")
     if mask.all():
         return image.copy()
@@ -227,7 +227,7 @@ def _check(image: Pixels, mask: Mask, *, feather_px: float | None = None, empty:
     if mask.shape != image.shape[:2]:
         swapped = ": were height and width swapped?" if mask.shape == image.shape[1::-1] else ""
         raise ValueError(f"mask is {mask.shape} but image is {image.shape}{swapped}")
-    if feather_px is not None and feather_px < 0:
+    if feather_px is not None and not 0 <= feather_px < math.inf:  # false for nan too
         raise ValueError(f"feather_px must be 0 or more, got {feather_px}")
     if empty and not mask.any():
         raise ValueError(empty)

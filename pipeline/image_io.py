@@ -71,7 +71,7 @@ def _check_length(path: Path, max_pixels: int) -> None:
     length, longest = path.stat().st_size, max_pixels * _LONGEST_PIXEL + _LONGEST_REST
     if length > longest:
         raise PhotoError(
-            f"it is {length / 1e9:.1f} GB long; for {max_pixels / 1e6:.0f} MP, the limit, a photo needs at most "
+            f"it is {length / 1e9:.1f} GB long; for {max_pixels / 1e6:.4g} MP, the limit, a photo needs at most "
             f"{longest / 1e9:.1f} GB"
         )
 
@@ -101,6 +101,8 @@ def save(
     format_name = format_of(path)
     if not overwrite and path.exists():  # asked here too: encoding first would waste the time
         raise FileExistsError(in_the_way(path))
+    if path.exists() and not path.is_file():  # a device or a pipe would be replaced by the photo
+        raise PhotoError(f"{path} cannot be written: there is something of that name that is no file")
     if strip_metadata:
         from pipeline.private import without_private
 

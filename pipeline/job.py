@@ -216,6 +216,8 @@ def check_target(target: Path, effect: Effect, *, overwrite: bool) -> None:
         )
     if not overwrite and target.exists():
         raise FileExistsError(in_the_way(target))
+    if target.parent.exists() and not target.parent.is_dir():
+        raise PhotoError(f"{target} cannot be written: {target.parent} is no folder")
 
 
 def one_line(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from pipeline.coco import Segment, segment
 from pipeline.formats import BY_EXTENSION
 from pipeline.inputs import InputError, Task
 from pipeline.selection import Pick
+from pipeline.text import quoted
 from segment import Click
 
 
@@ -26,7 +27,7 @@ def with_points(tasks: Sequence[Task], path: Path, *, alternative: int = 1, may_
     for line, row in _rows(path, ("file", "x", "y"), ("positive",)):
         (x, y), positive = _pixels(path, line, row, ("x", "y")), (row.get("positive") or "1").strip().lower()
         if positive not in _POSITIVE | _NEGATIVE:
-            raise InputError(f"{path}, line {line}: positive must be 1 or 0, got {positive!r}")
+            raise InputError(f"{path}, line {line}: positive must be 1 or 0, got {quoted(positive)}")
         if x < 0 or y < 0:
             raise InputError(f"{path}, line {line}: pixels are counted from 0, got {x},{y}")
         clicks[row["file"]].append(Click(x, y, positive in _POSITIVE))
@@ -49,15 +50,18 @@ def with_boxes(tasks: Sequence[Task], path: Path, *, may_be_missing: bool = Fals
     return _given(tasks, picks, path, may_be_missing=may_be_missing)
 
 
-def with_masks(tasks: Sequence[Task], folder: Path, *, may_be_missing: bool = False) -> list[Task]:
+def with_masks(
+    tasks: Sequence[Task], folder: Path, *, white: str | None = None, may_be_missing: bool = False
+) -> list[Task]:
     """The tasks with the masks of a folder: dogs/a.jpg has dogs/a.jpg, dogs/a.jpg.png or dogs/a.png there.
 
+    white: what white means in them, as in `mask_files.read_mask`.
     Photos without one are left out. Raises InputError if no photo has one.
     """
     if not folder.is_dir():
         raise InputError(f"--masks {folder} is no folder")
     shared = Counter(str(Path(task.name).with_suffix("")) for task in tasks)
-    given = [_masked(task, folder, shared[str(Path(task.name).with_suffix(""))] > 1) for task in tasks]
+    given = [_masked(task, folder, shared[str(Path(task.name).with_suffix(""))] > 1, white) for task in tasks]
     if all(task.skip for task in given) and not may_be_missing:
         raise InputError(f"{folder} has a mask for none of these photos: expected {folder / tasks[0].name} or .png")
     return given
@@ -80,8 +84,9 @@ def with_coco(
                 found[image["file_name"]].append(segment(one, (image["height"], image["width"]), label))
             except ValueError as error:
                 raise InputError(f"{path}, annotation {one.get('id', number)}: {error}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is no COCO file: expected images and annotations in JSON ({error!r})") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        why = f"{type(error).__name__}: {str(error)[:100]}"
+        raise InputError(f"{path} is no COCO file: expected images and annotations in JSON ({why})") from error
     unknown = sorted(set(classes) - set(names.values()))
     if unknown:
         raise InputError(f"{path} has no category {unknown[0]!r}: it has {', '.join(sorted(names.values()))}")
@@ -99,15 +104,22 @@ def _rows(path: Path, needed: Sequence[str], allowed: Sequence[str] = ()) -> Ite
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None
     reader = csv.DictReader(lines, skipinitialspace=True, restkey="", restval="")
-    columns = [name.strip() for name in reader.fieldnames or ()]
+    try:
+        columns = [name.strip() for name in reader.fieldnames or ()]
+    except csv.Error as error:
+        raise InputError(f"{path}, line 1: {error}") from error
     if not set(needed) <= set(columns) <= {*needed, *allowed}:
         optional = f" and perhaps {', '.join(allowed)}" if allowed else ""
-        raise InputError(f"{path}: its first line must name the columns {', '.join(needed)}{optional}, got {columns}")
+        got = quoted(", ".join(columns))
+        raise InputError(f"{path}: its first line must name the columns {', '.join(needed)}{optional}, got {got}")
     reader.fieldnames = columns
-    for row in reader:
-        if "" in row:
-            raise InputError(f"{path}, line {reader.line_num}: more values than columns")
-        yield reader.line_num, row
+    try:
+        for row in reader:
+            if "" in row:
+                raise InputError(f"{path}, line {reader.line_num}: more values than columns")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num + 1}: {error}") from error
 
 
 def _pixels(path: Path, line: int, row: Mapping[str, str], columns: Sequence[str]) -> tuple[int, ...]:
@@ -115,7 +127,9 @@ def _pixels(path: Path, line: int, row: Mapping[str, str], columns: Sequence[str
         return tuple(int(row[column]) for column in columns)
     except ValueError:
         got = ",".join(row[column] for column in columns)
-        raise InputError(f"{path}, line {line}: expected {','.join(columns)} in whole pixels, got {got!r}") from None
+        raise InputError(
+            f"{path}, line {line}: expected {','.join(columns)} in whole pixels, got {quoted(got)}"
+        ) from None
 
 
 def _given(
@@ -146,12 +160,12 @@ def _given(
     return given
 
 
-def _masked(task: Task, folder: Path, is_shared: bool) -> Task:
+def _masked(task: Task, folder: Path, is_shared: bool, white: str | None) -> Task:
     name = Path(task.name)
     candidates = [folder / name, folder / f"{task.name}.png"]
     if not is_shared:  # a.jpg and a.png cannot both have a.png
         candidates += [folder / name.with_suffix(extension) for extension in (".png", *BY_EXTENSION)]
     for candidate in candidates:
         if candidate.is_file():
-            return replace(task, pick=Pick(mask_file=candidate))
+            return replace(task, pick=Pick(mask_file=candidate, mask_white=white))
     return replace(task, skip=f"{folder} has no mask for it")

@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from pipeline.text import quoted
+
 
 class RecipeError(ValueError):
     """The recipe cannot be used. The message is one line."""
@@ -48,7 +50,7 @@ def _recipe(words: Sequence[str]) -> Path | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecipeError(f"the recipe {path} is no TOML: {error}") from error
 
 
@@ -68,4 +70,4 @@ def _words(name: str, value: Any) -> Iterator[str]:
         case str() | int() | float():
             yield f"{option}={value}"
         case _:
-            raise RecipeError(f"the recipe's {name} must be a text, a number, true or a list, got {value!r}")
+            raise RecipeError(f"the recipe's {name} must be a text, a number, true or a list, got {quoted(str(value))}")

@@ -23,6 +23,7 @@ class Pick:
     clicks: tuple[Click, ...] = ()
     boxes: tuple[Box, ...] = ()
     mask_file: Path | None = None
+    mask_white: str | None = None  # what white means in it, as in `mask_files.read_mask`
     segments: tuple[Segment, ...] = ()  # objects as a COCO file describes them
     classes: tuple[str, ...] = ()
     everything: bool = False  # all objects, of those classes or of any
@@ -42,6 +43,14 @@ class Pick:
         ]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} both say what to select: give one of them")
+        for click in self.clicks:
+            if not (isinstance(click.x, int | np.integer) and isinstance(click.y, int | np.integer)):
+                raise ValueError(f"a click is a pixel, two whole numbers: got ({click.x}, {click.y})")
+        both = {(one.x, one.y) for one in self.clicks if one.positive} & {
+            (one.x, one.y) for one in self.clicks if not one.positive
+        }
+        for x, y in both:
+            raise ValueError(f"the click ({x}, {y}) both selects and takes away: give one of them")
         if self.alternative < 1:
             raise ValueError(f"alternative must be 1 or more (1 is the best answer), got {self.alternative}")
         if self.alternative > 1 and given and not self.clicks:
@@ -64,7 +73,7 @@ def choose(image: Image, pick: Pick, models: Models) -> tuple[Selection, list[st
     if pick.mask_file is not None:
         from pipeline.mask_files import read_mask
 
-        mask, notes = read_mask(pick.mask_file, (height, width))
+        mask, notes = read_mask(pick.mask_file, (height, width), white=pick.mask_white)
         return Selection(mask, None, 1.0), notes
     if pick.boxes:
         from segment.mask_ops import box_mask

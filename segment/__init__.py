@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from inspect import signature
 from typing import Any
 
 from segment.base import Click, Image, InstanceSegmenter, Mask, NoObjectError, Segmenter, Selection
@@ -32,10 +33,13 @@ def load_segmenter(name: str = "auto", **options: Any) -> Segmenter:
     name, _, model = name.partition(":")
     if name not in SEGMENTERS:
         raise ValueError(f"no segmenter is called {name!r}: choose one of {', '.join(SEGMENTERS)}")
-    if model:
-        options["model"] = model
     module, cls = SEGMENTERS[name].split(":")
-    segmenter: Segmenter = getattr(import_module(module), cls)(**options)
+    maker = getattr(import_module(module), cls)
+    if model:
+        if "model" not in signature(maker).parameters:
+            raise ValueError(f"the segmenter {name} has no models to choose from: write {name}, without :{model}")
+        options["model"] = model
+    segmenter: Segmenter = maker(**options)
     return segmenter
 
 

@@ -50,6 +50,8 @@ class GrabCutSegmenter:
         check_clicks(clicks, image.shape[:2])
         lab = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2LAB), np.uint8)
         seeds = _seed_map(clicks, image.shape[:2], small.shape[:2])
+        if not (seeds > 0).any():
+            raise NoObjectError("the clicks that take away lie on those that select: click farther apart")
         candidates = []
         for scale in SCALES:
             reach = max(4, round(scale * max(seeds.shape)))
