@@ -65,6 +65,7 @@ def test_a_command_gives_its_configuration_again() -> None:
         batch=4,
         flip=False,
         jit=True,
+        kernels=(7, 5),
         shapes=("masks",),
         start_from="b.npz",
     )
