@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from pipeline import image_io
+from pipeline.__main__ import main
 from pipeline.effects import Erase
 from pipeline.job import process
 from pipeline.models import Models
@@ -136,3 +137,17 @@ def test_the_photo_in_memory_keeps_its_metadata(tmp_path, noise):
     photo = Photo(noise[..., :3], metadata=Metadata(comment=b"mine"))
     image_io.save(photo, tmp_path / "a.jpg", strip_metadata=True)
     assert photo.metadata.comment == b"mine"
+
+
+def test_the_command_strips_a_folder_and_declines_the_note(tmp_path, noise, icc, capsys):
+    (tmp_path / "in").mkdir()
+    _photo(tmp_path / "in" / "a.jpg", noise[..., :3], icc)
+    words = ["erase", str(tmp_path / "in"), "--box", "3,3,9,9", "--inpainter", "telea", "--out"]
+    assert main([*words, str(tmp_path / "kept")]) == 0
+    assert main([*words, str(tmp_path / "bare"), "--strip-metadata", "--no-note"]) == 0
+    kept, bare = ((tmp_path / name / "a.jpg").read_bytes() for name in ("kept", "bare"))
+    assert SECRET.encode() in kept and b"Clickaway " in kept
+    assert SECRET.encode() not in bare and b"Clickaway " not in bare
+    capsys.readouterr()
+    assert main([*words, str(tmp_path / "kept"), "--strip-metadata", "--overwrite"]) == 0
+    assert SECRET.encode() not in (tmp_path / "kept" / "a.jpg").read_bytes()
