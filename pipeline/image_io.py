@@ -20,7 +20,8 @@ def load(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """The photo of a file: JPEG, PNG, WebP, TIFF, BMP, GIF (first frame), AVIF, HEIC where pillow-heif is there.
 
     Turned the right way up by its EXIF orientation; what the file is comes from its content, not from its name.
-    max_pixels: a file with more is refused before it is decoded.
+    max_pixels: a file with more is refused before it is decoded. Takes at most 32 bytes a pixel, twice the file's
+    length and 64 MiB (tests/files); a file too long for max_pixels is not read.
     Raises PhotoError with one line that says what is wrong, OSError if the file cannot be opened.
     """
     from pipeline.decode import check_kind, decode  # Pillow and OpenCV: not needed for --help
