@@ -6,6 +6,7 @@ import argparse
 
 from inpaint import INPAINTERS
 from pipeline import argument_types, batch_arguments
+from pipeline.selection_arguments import add_selection
 from pipeline.text import shown
 from segment import SEGMENTERS
 
@@ -102,7 +103,7 @@ def _photo_command(commands: argparse._SubParsersAction[_Parser], name: str, hel
     )
 
     _add_output(command, name)
-    _add_selection(command, name)
+    add_selection(command, name)
     if name == "erase":
         _add_hole(command)
     _add_models(command, name)
@@ -133,62 +134,6 @@ def _add_output(command: _Parser, name: str) -> None:
         batch_arguments.add_metadata(output)
     output.add_argument("--overwrite", action="store_true", help="replace files that are there, the photo itself too")
     batch_arguments.add_writing(output)
-
-
-def _add_selection(command: _Parser, name: str) -> None:
-    selecting = command.add_argument_group("what to select", None if name == "erase" else _NO_SELECTION[name])
-    selecting.add_argument(
-        "--at",
-        type=argument_types.point,
-        action="append",
-        default=[],
-        metavar="X,Y",
-        help="a pixel on the object; several for several parts",
-    )
-    selecting.add_argument(
-        "--not-at",
-        type=argument_types.point,
-        action="append",
-        default=[],
-        metavar="X,Y",
-        help="a pixel that does not belong to it",
-    )
-    selecting.add_argument(
-        "--box",
-        type=argument_types.box,
-        action="append",
-        default=[],
-        metavar="X0,Y0,X1,Y1",
-        help="a rectangle, X1 and Y1 just outside it",
-    )
-    selecting.add_argument(
-        "--mask", type=argument_types.path, metavar="FILE", help="a picture of the photo's size, white on the object"
-    )
-    selecting.add_argument(
-        "--mask-white",
-        choices=("object", "background"),
-        help="what white means in masks; asked for where it covers most of a photo and its border (object)",
-    )
-    selecting.add_argument(
-        "--class",
-        dest="classes",
-        type=argument_types.names,
-        default=(),
-        metavar="NAME,...",
-        help="all objects of these classes, such as person",
-    )
-    batch_arguments.add_lists(selecting)
-    if name == "masks":
-        command.set_defaults(subject=False)
-    else:
-        selecting.add_argument("--subject", action="store_true", help="the main subject, without a click")
-    selecting.add_argument(
-        "--alternative",
-        type=argument_types.count,
-        default=1,
-        metavar="N",
-        help="the N-th answer, if the first is not what was meant",
-    )
 
 
 def _add_models(command: _Parser, name: str) -> None:
@@ -232,15 +177,6 @@ def _add_more(command: _Parser) -> None:
     )
     more.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     more.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
-
-
-_NO_SELECTION = {
-    "cutout": "without any of these: the main subject",
-    "blur": "without any of these: the main subject",
-    "replace": "without any of these: the main subject",
-    "outline": "without any of these: the main subject",
-    "masks": "without any of these: all objects",
-}
 
 
 def _add_hole(erase: _Parser) -> None:
