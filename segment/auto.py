@@ -70,10 +70,8 @@ class AutoSegmenter:
         self._fallback_name = fallback_name()
         self._namer: InstanceSegmenter | None = None
         self._namer_file = small_mask_rcnn.bundled()
-        if Path(model).suffix == ".npz":
-            if not Path(model).is_file():
-                raise WeightsError(f"there is no bundle {model}: give the path of one, or the name of a model")
-            self._namer_file, self._without = Path(model), "a bundle gives names alone"
+        if bundle := small_mask_rcnn.bundle_of(model):
+            self._namer_file, self._without = bundle, "a bundle gives names alone"
             return
         try:
             files = checkpoints.find(model, checkpoint)

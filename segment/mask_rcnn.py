@@ -35,8 +35,8 @@ class MaskRCNNSegmenter:
     ):
         """Loads the model, downloading its checkpoint first if mmdet publishes it and it is not here.
 
-        model: a name that mmdet publishes ("rtmdet-ins-s"), the path of a config file, or a bundle (.npz) that
-        `train_segment mask-rcnn` wrote, which needs no checkpoint.
+        model: a name that mmdet publishes ("rtmdet-ins-s"), the path of a config file, or without a checkpoint a
+        bundle: "small", the one that ships with Clickaway, or a file (.npz) that `train_segment mask-rcnn` wrote.
         checkpoint: its weights; None takes the published ones, or the NAME.pth beside a config file NAME.py.
         device: "auto" (the GPU if mmcv was built for it), "cpu", "cuda", "cuda:1".
         score_threshold: objects of which the model is less sure (0..1) are left out.
@@ -49,14 +49,12 @@ class MaskRCNNSegmenter:
             raise ValueError(f"score_threshold must be 0..1, got {score_threshold}")
         if input_size_px is not None and input_size_px < 32:
             raise ValueError(f"input_size_px must be 32 or more, got {input_size_px}")
-        bundle = Path(model).expanduser() if Path(model).suffix == ".npz" else None
+        bundle = small_mask_rcnn.bundle_of(model)
         if bundle is not None and checkpoint is not None:
             raise ValueError(f"{model} holds its weights itself: leave the checkpoint {checkpoint} out")
         if bundle is None:
             files = checkpoints.find(model, checkpoint)
             path = checkpoints.fetch(files, offline=offline)
-        elif not bundle.is_file():
-            raise WeightsError(f"there is no bundle {bundle}: give the path of one, or the name of a model")
         with _quiet():
             torch = _import_all()
             self.name = bundle.stem if bundle is not None else files.name

@@ -15,6 +15,7 @@ from weights.bundle import read_bundle, read_bundle_config
 
 ARCHITECTURE = "small_mask_rcnn"
 BUNDLED = "mask_rcnn_small"  # the name of the bundled net in weights.WEIGHTS
+SHORT_NAME = "small"  # the same as a model's name: mask_rcnn:small
 MEANS = (123.0, 117.0, 104.0)  # RGB, Caffe's: what SqueezeNet's public weights subtract
 STRIDES = (4, 8, 16, 32)  # of the backbone's features
 _BACKBONE_CHANNELS = {4: 128, 8: 256, 16: 512, 32: 512}
@@ -147,6 +148,23 @@ def bundled() -> Path | None:
     """The file of the Mask R-CNN that ships with Clickaway, or None. Nothing is loaded."""
     spec = WEIGHTS.get(BUNDLED)
     return locate(spec) if spec else None
+
+
+def bundle_of(model: str | Path) -> Path | None:
+    """The bundle that a model's name stands for: "small" or a file *.npz. None for other names.
+
+    Raises WeightsError if it is not here.
+    """
+    if str(model) == SHORT_NAME:
+        if (path := bundled()) is None:
+            raise WeightsError(f"no small Mask R-CNN ships with this version: give the file of one, {BUNDLED}.npz, say")
+        return path
+    path = Path(model).expanduser()
+    if path.suffix != ".npz":
+        return None
+    if not path.is_file():
+        raise WeightsError(f"there is no bundle {path}: give the path of one, or the name of a model")
+    return path
 
 
 def read_config(path: Path) -> SmallMaskRCNN:

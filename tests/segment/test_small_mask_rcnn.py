@@ -11,7 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
-from segment import load_segmenter
+from segment import load_segmenter, small_mask_rcnn
 from segment.small_mask_rcnn import ARCHITECTURE, SmallMaskRCNN, model_config, read_config
 from weights import WeightsError
 from weights.bundle import write_bundle
@@ -146,6 +146,14 @@ def test_bundles_that_cannot_serve_are_errors_of_one_line(bundle: Path, tmp_path
     write_bundle(tmp_path / "few.npz", {"architecture": ARCHITECTURE, "net": sizes}, {"a": np.zeros(1)})
     with pytest.raises(WeightsError, match="weights are not there"):
         load_segmenter("mask_rcnn", model=tmp_path / "few.npz")
+
+
+def test_small_is_the_bundle_that_ships(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small_mask_rcnn, "bundled", lambda: bundle)
+    assert load_segmenter("mask_rcnn:small", device="cpu").classes == ("cat", "dog")
+    monkeypatch.setattr(small_mask_rcnn, "bundled", lambda: None)
+    with pytest.raises(WeightsError, match="no small Mask R-CNN ships"):
+        load_segmenter("mask_rcnn:small")
 
 
 def test_sizes_that_cannot_be_are_refused() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from mmengine.config import ConfigDict
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 
 import segment.squeezenet_torch  # registers the backbone
 import train_segment.mask_rcnn.parts  # noqa: F401  (registers the assigner, the transform and the sampler)
@@ -32,10 +32,10 @@ def train(recipe: MaskRCNNRecipe, *, resume: bool = False) -> None:
     """
     recipe.check()
     out = Path(recipe.out)
-    checkpoint = find_latest_checkpoint(str(out)) if out.is_dir() else None
-    if resume and checkpoint is None:
+    started = (out / "last_checkpoint").is_file()  # mmengine's: the name of the last one that is whole
+    if resume and not started:
         raise CheckpointError(f"{out} holds no checkpoint: nothing to resume; start without --resume")
-    if not resume and checkpoint is not None:
+    if not resume and started:
         raise CheckpointError(f"{out} holds another run: continue it with --resume, or give another --out")
     out.mkdir(parents=True, exist_ok=True)
     if not resume or not (out / DATA_FILE).is_file():
