@@ -192,13 +192,8 @@ def _training_samples(recipe: MaskRCNNRecipe, net: SmallMaskRCNN) -> dict[str, A
     finish = [
         {"type": "PasteObjects", "share": recipe.paste},
         {"type": "FilterAnnotations", "min_gt_bbox_wh": (4, 4), "by_mask": True, "min_gt_mask_area": 32},
-        {
-            "type": "PhotoMetricDistortion",
-            "brightness_delta": 24,
-            "contrast_range": (0.7, 1.3),
-            "saturation_range": (0.7, 1.3),
-            "hue_delta": 9,
-        },
+        # Not PhotoMetricDistortion, which swaps channels: the frozen layers know what grass looks like.
+        {"type": "YOLOXHSVRandomAug", "hue_delta": 5, "saturation_delta": 40, "value_delta": 40},
         {"type": "PackDetInputs"},
     ]
     photos = {
