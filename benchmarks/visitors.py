@@ -6,13 +6,10 @@ visitor's photo, click or mask differs from what its visitor expects in thousand
 
 from __future__ import annotations
 
-import json
-import secrets
+import math
 import shutil
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -145,7 +142,9 @@ class OwnPhoto:
             raise MixUpError(f"visitor {self.number}: the result is {result.shape[:2]}, not {self.image.shape[:2]}")
 
 
-def program(url: str, photo: OwnPhoto, folder: Path, log: Log, until: float) -> None:
+def program(
+    url: str, photo: OwnPhoto, folder: Path, log: Log, until: float, *, calls_at_most: float = math.inf
+) -> None:
     """A visitor that calls the endpoints for programs, one after the other, until that time.monotonic()."""
     from gradio_client import handle_file
 
@@ -157,8 +156,8 @@ def program(url: str, photo: OwnPhoto, folder: Path, log: Log, until: float) -> 
         ("erase", lambda c: photo.check_erased(c.predict(file, x, y, api_name="/erase"))),
         ("cut_out", lambda c: photo.check_cut_out(c.predict(file, x, y, api_name="/cut_out"))),
     ]
-    turn = photo.number
-    while time.monotonic() < until:
+    turn, ends = photo.number, photo.number + calls_at_most
+    while time.monotonic() < until and turn < ends:
         clients: list[Client] = []
 
         def arrive(arrived: list[Client] = clients) -> None:
@@ -168,7 +167,7 @@ def program(url: str, photo: OwnPhoto, folder: Path, log: Log, until: float) -> 
             time.sleep(0.5)
             continue
         for _ in range(CALLS_A_VISIT):
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or turn >= ends:
                 break
             kind, call = calls[turn % len(calls)]
             turn += 1
@@ -188,13 +187,23 @@ def _client(url: str, photo: OwnPhoto, downloads: Path) -> Client:
     )
 
 
-def leaver(url: str, photo: OwnPhoto, folder: Path, log: Log, until: float, *, pause_s: float = 3.0) -> None:
+def leaver(
+    url: str,
+    photo: OwnPhoto,
+    folder: Path,
+    log: Log,
+    until: float,
+    *,
+    pause_s: float = 3.0,
+    turns_at_most: float = math.inf,
+) -> None:
     """Somebody who asks for an erasing and goes away before it is done, again and again."""
     from gradio_client import handle_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    file, (x, y, _) = photo.save(folder), photo.disk
-    while time.monotonic() < until:
+    file, (x, y, _), turns = photo.save(folder), photo.disk, 0
+    while time.monotonic() < until and turns < turns_at_most:
+        turns += 1
 
         def go() -> None:
             client = _client(url, photo, folder / "downloads")
@@ -207,19 +216,16 @@ def leaver(url: str, photo: OwnPhoto, folder: Path, log: Log, until: float, *, p
         time.sleep(pause_s)
 
 
-def abandon(url: str, call: str, data: list[object]) -> None:
-    """Joins the queue as a program would, begins to listen, and hangs up. For tests of what is then left behind."""
-    session = secrets.token_hex(8)
-    body = json.dumps({"data": data, "session_hash": session}).encode()
-    head = {"Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(f"{url}/gradio_api/call/{call}", body, head)) as answer:
-        event = json.load(answer)["event_id"]
-    with urllib.request.urlopen(f"{url}/gradio_api/call/{call}/{event}", timeout=5):
-        return
-
-
 def browser(
-    url: str, photo: OwnPhoto, folder: Path, log: Log, until: float, *, executable: str, patience_s: float = PATIENCE_S
+    url: str,
+    photo: OwnPhoto,
+    folder: Path,
+    log: Log,
+    until: float,
+    *,
+    executable: str,
+    patience_s: float = PATIENCE_S,
+    rounds_at_most: float = math.inf,
 ) -> None:
     """A real browser with one visitor after the other: upload, click, erase, download; every fourth goes early."""
     from playwright.sync_api import Error, sync_playwright
@@ -228,7 +234,7 @@ def browser(
     file, round_ = photo.save(folder), 0
     with sync_playwright() as play:
         chromium = play.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
-        while time.monotonic() < until:
+        while time.monotonic() < until and round_ < rounds_at_most:
             round_ += 1
             context = chromium.new_context(viewport={"width": 1280, "height": 800}, extra_http_headers=photo.headers)
             page = context.new_page()
@@ -298,4 +304,4 @@ def _erase(page, photo: OwnPhoto) -> None:
     photo.check_erased(started.value.path())
 
 
-__all__ = ["CALLS_A_VISIT", "Log", "MixUpError", "OwnPhoto", "abandon", "browser", "leaver", "program"]
+__all__ = ["CALLS_A_VISIT", "Log", "MixUpError", "OwnPhoto", "browser", "leaver", "program"]

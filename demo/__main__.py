@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="clickaway-", ignore_cleanup_errors=True) as folder:
             os.environ.setdefault("GRADIO_TEMP_DIR", folder)
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+            for name in ("no_proxy", "NO_PROXY"):  # Gradio calls itself when it starts: not by the machine's web proxy
+                known = os.environ.get(name, "")
+                os.environ[name] = ",".join(filter(None, (known, "127.0.0.1", "localhost", args.host)))
             return _serve(args, login)
     except KeyboardInterrupt:
         return 0

@@ -71,6 +71,9 @@ class Demo:
             head=HEAD,
             js=Path(__file__).with_name("page.js").read_text(encoding="utf-8"),
             app_kwargs={"middleware": [gate]},
+            # Else Gradio asks itself for the page, through the machine's web proxy if there is one and within three
+            # seconds however busy the machine is, and gives up if it gets no answer.
+            _frontend=False,
         )
         self.housekeeping.start()
         return url

@@ -21,32 +21,32 @@ pytestmark = GRADIOS_WARNINGS
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-def send(visits, url: str, folder: Path, log: Log, seconds: float) -> None:
-    until = time.monotonic() + seconds
+def send(visits, url: str, folder: Path, log: Log) -> None:
+    until = time.monotonic() + 400
     threads = [
         threading.Thread(target=visit, args=(url, OwnPhoto.of(number), folder / str(number), log, until), kwargs=more)
         for number, (visit, more) in enumerate(visits)
     ]
     [thread.start() for thread in threads]
-    [thread.join(300) for thread in threads]
+    [thread.join(450) for thread in threads]
     assert not any(thread.is_alive() for thread in threads)
 
 
 @pytest.mark.browser
 def test_programs_a_browser_and_leavers_at_once_get_their_own_and_leave_nothing(tmp_path):
     log, folder = Log(), tmp_path / "files"
-    visits = [(program, {})] * 5 + [(leaver, {"pause_s": 0.5})]
+    visits = [(program, {"calls_at_most": 3})] * 4 + [(leaver, {"pause_s": 0.1, "turns_at_most": 2})]
     if CHROMIUM:
         pytest.importorskip("playwright.sync_api")
-        visits.append((browser, {"executable": CHROMIUM}))
+        visits.append((browser, {"executable": CHROMIUM, "rounds_at_most": 1}))
     studio = Studio(lambda: load_segmenter("grabcut"), lambda: load_inpainter("telea"))
     with running_demo(studio, folder, requests_a_minute=240, queue_of_one=16) as (url, demo):
-        send(visits, url, tmp_path / "visitors", log, seconds=4)
+        send(visits, url, tmp_path / "visitors", log)
         assert (log.mix_ups, log.errors) == ([], [])
-        assert {"select", "erase", "cut_out"} <= set(log.seconds) and log.left > 0
+        assert [len(log.seconds[kind]) for kind in ("select", "erase", "cut_out")] == [4, 4, 4]
+        assert log.left == 2
         if CHROMIUM:
-            assert {"page: upload", "page: click", "page: erase"} <= set(log.seconds)
-        demo.housekeeping._left = {key: then.replace(year=2000) for key, then in demo.housekeeping._left.items()}
+            assert [len(log.seconds[f"page: {step}"]) for step in ("upload", "click", "erase")] == [1, 1, 1]
         ends = time.monotonic() + 60
         while list(folder.rglob("*.png")) and time.monotonic() < ends:
             demo.housekeeping.sweep()
@@ -54,13 +54,41 @@ def test_programs_a_browser_and_leavers_at_once_get_their_own_and_leave_nothing(
         assert list(folder.rglob("*.png")) == []
 
 
+class Waits:
+    """A segmenter that answers once it may."""
+
+    def __init__(self) -> None:
+        self._true, self.may = load_segmenter("grabcut"), threading.Event()
+
+    def encode(self, image):
+        return self._true.encode(image)
+
+    def select(self, encoding, clicks):
+        assert self.may.wait(300)
+        return self._true.select(encoding, clicks)
+
+
+class NoticingLog(Log):
+    """Lets the segmenter answer once somebody was refused."""
+
+    segmenter: Waits
+
+    def do(self, kind, step):
+        done = super().do(kind, step)
+        if self.polite or self.errors:
+            self.segmenter.may.set()
+        return done
+
+
 def test_too_many_at_once_are_told_so_politely_and_the_others_are_served(tmp_path):
-    log = Log()
-    studio = Studio(lambda: load_segmenter("grabcut"), lambda: load_inpainter("telea"))
+    log = NoticingLog()
+    log.segmenter = Waits()
+    studio = Studio(lambda: log.segmenter, lambda: load_inpainter("telea"))
     with running_demo(studio, tmp_path / "files", queue=2) as (url, _):
-        send([(program, {})] * 8, url, tmp_path / "visitors", log, seconds=4)
+        send([(program, {"calls_at_most": 2})] * 6, url, tmp_path / "visitors", log)
     assert (log.mix_ups, log.errors) == ([], [])
-    assert sum(log.polite.values()) > 0 and sum(map(len, log.seconds.values())) > 8
+    assert sum(log.polite.values()) > 0
+    assert sum(len(log.seconds[kind]) for kind in ("select", "erase", "cut_out")) >= 3
 
 
 def test_a_visitor_notices_what_is_not_its_own(tmp_path):

@@ -112,3 +112,23 @@ def test_a_port_that_is_taken_is_one_line_and_exit_code_2(monkeypatch, tmp_path,
         signal.signal(signal.SIGTERM, handler)
     line = capsys.readouterr().err.strip()
     assert line == f"clickaway demo: cannot listen on 127.0.0.1, port {port}: choose another one with --port"
+
+
+def test_a_web_proxy_of_the_machine_does_not_keep_the_page_from_starting(tmp_path):
+    with socket.socket() as dead:
+        dead.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        proxy = f"http://127.0.0.1:{dead.getsockname()[1]}"
+        server = subprocess.Popen(
+            [*COMMAND, "--port", str(free_port())],
+            cwd=ROOT,
+            env={"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "http_proxy": proxy},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            line = server.stdout.readline()
+        finally:
+            server.terminate()
+            _, errors = server.communicate(timeout=60)
+    assert "Clickaway is on" in line, errors
