@@ -24,7 +24,7 @@ from PIL import (
 from pipeline import metadata
 from pipeline.photo import Encoding, Metadata, Photo, PhotoError
 from pipeline.pixels import read_pixels
-from pipeline.tiff import exif_of_tiff, quiet_libtiff
+from pipeline.tiff import exif_of_tiff, quiet_pillow
 
 # Only these are ever tried: Pillow knows formats that start other programs, such as EPS.
 _PLUGINS = (
@@ -83,6 +83,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
 
     Image.open is not used: it warns and refuses by limits that are global to the process.
     """
+    quiet_pillow()
     reason = ""
     for factory in _plugins_for(data):
         try:
@@ -133,8 +134,6 @@ def _decode(image: ImageFile.ImageFile, data: bytes) -> Photo:
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and format_name != "JPEG":  # the other frames of a JPEG are a phone's own depth or gain maps
         notes.append(f"it has {frames} frames: only the first one is used")
-    if format_name == "TIFF":
-        quiet_libtiff()
     orientation = _orientation(image)
     encoding = _encoding(image, format_name, data)  # read before load, which closes some plugins' tables
     kept = _metadata(image, format_name, data, turned=orientation >= 5)
@@ -204,15 +203,15 @@ def _metadata(image: ImageFile.ImageFile, format_name: str, data: bytes, *, turn
     xmp = info.get("xmp")
     if isinstance(xmp, str):
         xmp = xmp.encode()
-    comment = info.get("comment")
+    icc, comment = info.get("icc_profile"), info.get("comment")
     dpi = info.get("dpi")
     if isinstance(image, TiffImagePlugin.TiffImageFile) and 282 not in image.tag_v2:
         dpi = None  # Pillow says 1 dot an inch where the file says nothing
     usable_dpi = isinstance(dpi, tuple) and len(dpi) == 2 and all(0 < float(value) < 1e6 for value in dpi)
     return Metadata(
         exif=exif or None,
-        icc=info.get("icc_profile") or None,
-        xmp=metadata.upright_xmp(xmp) if xmp else None,
+        icc=icc if icc and isinstance(icc, bytes) else None,  # a damaged TIFF may say that it is a number
+        xmp=metadata.upright_xmp(xmp) if xmp and isinstance(xmp, bytes) else None,
         iptc=metadata.photoshop_resources(info.get("photoshop", {})) if format_name == "JPEG" else None,
         comment=comment if isinstance(comment, bytes) else None,
         dpi=(float(dpi[0]), float(dpi[1])) if usable_dpi else None,  # type: ignore[index]

@@ -15,6 +15,7 @@ _ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
 _SIDES = ((0x0100, 0x0101), (0xA002, 0xA003))  # ImageWidth and ImageLength, PixelXDimension and PixelYDimension
 _THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))  # (offset, length) of a JPEG thumbnail, of an uncompressed one
 _ASCII, _SHORT, _LONG = 2, 3, 4
+_TIFF_MAGIC = 42
 
 # What describes the old file: thumbnails, and what is behind its picture, such as a gain map. (beginning, end)
 _STALE_XMP_ELEMENTS = tuple(
@@ -151,7 +152,9 @@ def with_exif_text(exif: bytes | None, texts: Mapping[int, bytes]) -> bytes:
 def _first_directory(block: bytes | bytearray) -> tuple[str, dict[int, int], int]:
     """The byte order, tag -> where its entry is, and where the entries end. Raises KeyError, struct.error."""
     endian = {b"II": "<", b"MM": ">"}[bytes(block[:2])]
-    (first,) = struct.unpack_from(endian + "L", block, 4)
+    magic, first = struct.unpack_from(endian + "HL", block, 2)
+    if magic != _TIFF_MAGIC:
+        raise KeyError(magic)
     return endian, *_directory(block, endian, first)
 
 

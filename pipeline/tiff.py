@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import struct
 import zlib
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,11 +31,12 @@ _STRIP_BYTES = 1 << 20
 
 
 @cache
-def quiet_libtiff() -> None:
-    """Keeps Pillow's libtiff from printing what is wrong with a file: Pillow raises it, and that is said once.
+def quiet_pillow() -> None:
+    """Keeps Pillow and its libtiff from printing what is wrong with a file: Pillow raises it, and that is said once.
 
-    It is found in Pillow's wheels for Linux and macOS; elsewhere it goes on printing.
+    libtiff is found in Pillow's wheels for Linux and macOS; elsewhere it goes on printing.
     """
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # without any, errors go to stderr
     package = Path(Image.__file__).parent
     for library in (*package.parent.glob("pillow.libs/libtiff-*"), *package.glob(".dylibs/libtiff.*")):
         with contextlib.suppress(OSError, AttributeError):  # no such library, no such function: it prints, no more
@@ -46,12 +49,12 @@ def exif_of_tiff(image: TiffImagePlugin.TiffImageFile) -> bytes | None:
     """The descriptive tags of a TIFF file as an EXIF block, such as a JPEG has; None if there are none."""
     whole = image.getexif()
     kept = Image.Exif()
-    for tag in (_DESCRIPTIVE | _WINDOWS).intersection(image.tag_v2):
-        kept[tag] = image.tag_v2[tag]
+    for tag, value in _writable({tag: image.tag_v2[tag] for tag in (_DESCRIPTIVE | _WINDOWS) & set(image.tag_v2)}):
+        kept[tag] = value
     if str(kept.get(_DESCRIPTION, "")).startswith(_LAYOUTS):
         del kept[_DESCRIPTION]
     for directory in (_EXIF_IFD, _GPS_IFD):
-        if tags := dict(whole.get_ifd(directory)):
+        if tags := dict(_writable(whole.get_ifd(directory), directory)):
             kept[directory] = tags
     return kept.tobytes() if set(kept) - _RESOLUTION else None
 
@@ -91,15 +94,31 @@ def _tags(
         block = Image.Exif()
         block.load(b"Exif\0\0" + exif)
         # An EXIF block from another format may hold tags of how its thumbnail or picture was stored: not wanted here.
-        for tag in (_DESCRIPTIVE | _WINDOWS | {_ORIENTATION}).intersection(block):
-            tags[tag] = block[tag]
+        wanted = (_DESCRIPTIVE | _WINDOWS | {_ORIENTATION}).intersection(block)
+        for tag, value in _writable({tag: block[tag] for tag in wanted}):
+            tags[tag] = value
         for directory in {_EXIF_IFD, _GPS_IFD}.intersection(block):
-            tags[directory] = block.get_ifd(directory)
+            tags[directory] = dict(_writable(block.get_ifd(directory), directory))
     if icc:
         tags[_ICC] = icc
     if xmp:
         tags[_XMP] = xmp
     return tags
+
+
+def _writable(tags: Mapping[int, Any], directory: int | None = None) -> Iterator[tuple[int, Any]]:
+    """The tags that Pillow can write. A damaged file may say that a text is a number, which it reads and cannot write.
+
+    directory: the tag of the one that they stand in, None for the first.
+    """
+    for tag, value in tags.items():
+        alone: Any = TiffImagePlugin.ImageFileDirectory_v2(group=directory)
+        try:
+            alone[tag] = value
+            alone.tobytes(0)
+        except Exception:  # whatever comes to Pillow on such a value
+            continue
+        yield tag, value
 
 
 def encode_16_bit(channels: NDArray[np.uint16], *, dpi: tuple[float, float] | None) -> bytes:

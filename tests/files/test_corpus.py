@@ -6,13 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline import image_io
+from pipeline.decode import decode
+from pipeline.encode import encode
+from pipeline.note import noted
 from pipeline.photo import PhotoError
+from pipeline.private import without_private
 from tests.files import corpus
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +83,35 @@ def _flip(folder: Path, name: str, seeds: range) -> None:
         photo = _load(folder / "flipped.png", corpus.flipped(WHOLE[name].data, seed, bits=1 + seed % 5))
         if not isinstance(photo, str):  # what can be read can be written
             image_io.save(photo, folder / "written.png", overwrite=True)
+
+
+WITH_EXIF = ("full.jpg", "turned-6.jpg", "full.png", "lossy.webp", "full.tif")
+
+
+@pytest.mark.parametrize("name", WITH_EXIF)
+def test_damaged_metadata_never_keeps_a_photo_from_being_written(name):
+    _damage_metadata(name, range(10))
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", WITH_EXIF)
+def test_metadata_damaged_in_any_way_never_keeps_a_photo_from_being_written(name):
+    _damage_metadata(name, range(10, 2000))
+
+
+def _damage_metadata(name: str, seeds: range) -> None:
+    data = WHOLE[name].data
+    start = max(data.find(b"Exif\0\0"), data.find(b"MM\0*"), data.find(b"II*\0"))
+    for seed in seeds:
+        block = corpus.flipped(data[start : start + 420], seed, bits=1 + seed % 4)
+        try:
+            photo = decode(data[:start] + block + data[start + 420 :], max_pixels=2_000_000)
+        except PhotoError:
+            continue
+        for kept in (noted(photo.metadata, ("object erased",), "TIFF"), without_private(photo.metadata)):
+            for kind in ("TIFF", "PNG", "JPEG"):
+                encode(replace(photo, metadata=kept), kind)
 
 
 @needs_proc

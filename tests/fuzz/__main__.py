@@ -74,9 +74,10 @@ def check(data: bytes) -> None:
         raise AssertionError(f"a picture of {photo.hw}")
     name = photo.encoding.format
     public = without_private(photo.metadata)
-    for metadata in (photo.metadata, public, noted(photo.metadata, ("object erased",), name)):
-        # HEIC and AVIF take long to write, and their metadata goes the way of WebP's.
-        kind = "WEBP" if name in ("HEIF", "AVIF") else name
+    # HEIC and AVIF take long to write, and their metadata goes the way of WebP's; TIFF understands metadata.
+    own = "WEBP" if name in ("HEIF", "AVIF") else name
+    note = noted(photo.metadata, ("object erased",), own)
+    for kind, metadata in ((own, photo.metadata), (own, public), (own, note), ("TIFF", note)):
         try:
             written, _ = encode(replace(photo, metadata=metadata), kind)
         except PhotoError as error:
