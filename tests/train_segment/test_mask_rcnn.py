@@ -259,6 +259,27 @@ def test_a_run_goes_on_where_it_stopped_and_its_bundle_is_a_segmenter(
     torch.testing.assert_close(loaded, mean, rtol=1e-3, atol=1e-4)
 
 
+def test_crops_without_an_object_are_background_and_do_not_end_the_run(tiny: MaskRCNNRecipe) -> None:
+    import torch
+    from mmdet.registry import DATASETS
+
+    from train_segment.mask_rcnn import fit
+
+    recipe = replace(tiny, smallest=6.0, largest=6.0, paste=0.2, min_objects=1)
+    out = Path(recipe.out)
+    net = fit.net_of(recipe, convert(recipe, out).classes)
+    model = fit.build(recipe, net).train()
+    samples = DATASETS.build(fit._training_samples(recipe, net)["dataset"])
+    drawn = [samples[number % len(samples)] for number in range(30)]
+    empty = [one for one in drawn if len(one["data_samples"].gt_instances) == 0]
+    assert 0 < len(empty) < len(drawn)
+    batch = {key: [one[key] for one in empty[:2]] for key in ("inputs", "data_samples")}
+    batch = model.data_preprocessor(batch, True)
+    losses = model.loss(batch["inputs"], batch["data_samples"])
+    total = sum(part.sum() for value in losses.values() for part in (value if isinstance(value, list) else [value]))
+    assert torch.isfinite(total)
+
+
 def test_a_command_that_cannot_work_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from train_segment.__main__ import main
 

@@ -191,7 +191,14 @@ def _training_samples(recipe: MaskRCNNRecipe, net: SmallMaskRCNN) -> dict[str, A
     ]
     finish = [
         {"type": "PasteObjects", "share": recipe.paste},
-        {"type": "FilterAnnotations", "min_gt_bbox_wh": (4, 4), "by_mask": True, "min_gt_mask_area": 32},
+        # keep_empty False keeps samples of which nothing is left: they are background, and None would end the run.
+        {
+            "type": "FilterAnnotations",
+            "min_gt_bbox_wh": (4, 4),
+            "by_mask": True,
+            "min_gt_mask_area": 32,
+            "keep_empty": False,
+        },
         # Not PhotoMetricDistortion, which swaps channels: the frozen layers know what grass looks like.
         {"type": "YOLOXHSVRandomAug", "hue_delta": 5, "saturation_delta": 40, "value_delta": 40},
         {"type": "PackDetInputs"},
