@@ -14,7 +14,7 @@ ALLOWED = {
     "segment": {"weights"},
     "inpaint": {"weights"},
     "pipeline": {"segment", "inpaint", "weights"},
-    "training": set(),
+    "training": {"weights"},
     "train_pconv": {"training", "inpaint", "weights"},
     "train_segment": {"training", "segment", "weights"},
     "demo": {"pipeline", "segment", "inpaint", "weights"},
