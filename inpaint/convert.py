@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weights import WeightsError
+from weights.frameworks import told_by_torch
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -100,15 +101,24 @@ def read_state_dict(path: Path) -> Mapping[str, Any]:
             break
         except pickle.UnpicklingError as error:
             if (match := _NOT_ALLOWED.search(str(error))) is None:
-                raise WeightsError(f"{path} cannot be read without running code from it: {error}") from error
+                raise WeightsError(
+                    f"{path} is no whole PyTorch checkpoint, or holds what could run code ({told_by_torch(error)}): "
+                    "fetch it again"
+                ) from error
             name = match[1] if "." in match[1] else f"builtins.{match[1]}"  # torch leaves "builtins." out
             foreign.append((_Ignored, name))
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
-            raise WeightsError(f"{path} is no whole PyTorch checkpoint ({error}): fetch it again") from error
+        except Exception as error:  # a damaged file can fail anywhere in torch's reader, with any exception
+            raise WeightsError(
+                f"{path} is no whole PyTorch checkpoint ({told_by_torch(error)}): fetch it again"
+            ) from error
     else:
         raise WeightsError(f"{path} holds over {_MOST_CLASSES} foreign classes: it is no checkpoint of weights")
     state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, Mapping) else {}
-    return {str(key): value.numpy() for key, value in state.items() if isinstance(value, torch.Tensor)}
+    tensors = state.items() if isinstance(state, Mapping) else ()
+    arrays = {str(key): value.numpy() for key, value in tensors if isinstance(value, torch.Tensor)}
+    if not arrays:
+        raise WeightsError(f"{path} holds no tensors by name: it is no checkpoint of weights")
+    return arrays
 
 
 class _Ignored:

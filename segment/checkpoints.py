@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from weights import WeightsError, cache_dir, check_sha256
 from weights.download import download
+from weights.frameworks import told_by_torch
 
 DEFAULT_MODEL = "mask-rcnn_r50_fpn_ms-poly-3x_coco"
 # What `clickaway models` shows of mmdet's 200 instance-segmentation models: the report's, and better ones by size.
@@ -150,7 +151,7 @@ def load(path: Path) -> Checkpoint:
                 f"{path} was refused: it holds {unknown[1]}, which weights have no need of and which could run code; "
                 f"get the checkpoint from where it was published"
             ) from error
-        raise WeightsError(f"{path} is no whole checkpoint ({_reason(error)}): fetch it again") from error
+        raise WeightsError(f"{path} is no whole checkpoint ({told_by_torch(error)}): fetch it again") from error
     state = content.get("state_dict", content) if isinstance(content, dict) else None
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds no state_dict of tensors: it is no checkpoint of an mmdet model")
@@ -210,9 +211,3 @@ def _sha256_in(file_name: str) -> str | None:
     """The first digits of the sha256 that published files carry at the end of their names."""
     match = re.search(r"-([0-9a-f]{8,64})\.pth$", file_name)
     return match[1] if match else None
-
-
-def _reason(error: Exception) -> str:
-    """What torch says is wrong, without its advice to switch the checks off."""
-    told = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
-    return (told.splitlines() or [type(error).__name__])[0].strip()[:200]

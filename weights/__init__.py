@@ -61,7 +61,7 @@ WEIGHTS: dict[str, WeightSpec] = {
             size_mib=4.9,
             license="for research and evaluation, as many of the photos it was trained on",
             trained_on="8,894 photos of 20 public sets, at 32 and 64 px",
-            metric="PSNR in holes of 5-30 %, 40 held-out photos: 18.12 dB at 256 px (Telea 17.12), 18.27 at 512 (17.26)",
+            metric="PSNR in holes of 5-30 %, 40 unseen photos: 18.12 dB at 256 px (Telea 17.12), 18.27 at 512 (17.26)",
         ),
         WeightSpec(
             name="pconv-places2-256",

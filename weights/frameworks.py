@@ -1,4 +1,4 @@
-"""Loading Keras without what TensorFlow prints before anybody can ask it not to."""
+"""Loading the frameworks: Keras without what TensorFlow prints unasked, and what torch says in one line."""
 
 from __future__ import annotations
 
@@ -54,3 +54,9 @@ def _stderr_without_noise() -> Iterator[None]:
             caught.seek(0)
             lines = caught.read().decode(errors="replace").splitlines(keepends=True)
             sys.stderr.write("".join(line for line in lines if not any(word in line for word in _NOISE)))
+
+
+def told_by_torch(error: Exception) -> str:
+    """What torch.load says is wrong, in one line and without its advice to switch the checks off."""
+    told = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
+    return (told.splitlines() or [type(error).__name__])[0].strip()[:200]
