@@ -1,5 +1,6 @@
 # make demo     install what is missing, open the demo on http://127.0.0.1:7860
 # make test     install what is missing, run the tests
+# make torture  what takes too long for make test: bit flips, properties, fuzzing, ten minutes of visitors
 # make bench    tables and plots of speed and memory into benchmarks/out (under 15 minutes on 2 idle cores)
 # make check    ruff and mypy
 # make lock     write requirements.lock anew from requirements.txt
@@ -10,7 +11,7 @@ RUN := .venv/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench check lock picture clean
+.PHONY: help install demo test torture bench check lock picture clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -24,6 +25,11 @@ demo: install
 
 test: install
 	@$(RUN) -m pytest $(ARGS)
+
+torture: install
+	@$(RUN) -m pip install --quiet atheris || echo "atheris could not be installed: no fuzzing"
+	@$(RUN) -m pytest -m torture $(ARGS)
+	@$(RUN) -m benchmarks.load --minutes 10 --out out/load
 
 bench: install
 	@$(RUN) -m benchmarks $(ARGS)
