@@ -72,9 +72,11 @@ class Studio:
 
     def warm_up(self) -> None:
         """Loads both models, so that the first visitor does not wait for it."""
-        # auto loads what it needs when it sees a photo.
-        self._segmenter.get().encode(np.zeros((16, 16, 3), np.uint8))
-        self._inpainter.get()
+        # auto loads what it needs when it sees a photo, and nets are compiled when they see their first.
+        photo, hole = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), bool)
+        hole[24:40, 24:40] = True
+        self._segmenter.get().encode(photo)
+        self._inpainter.get().inpaint(photo, hole)
 
     def open(self, path: str | Path, name: str | None = None) -> Session:
         """A session with the photo of a file. name: as the visitor calls it, if that is not the file's name.
