@@ -250,6 +250,9 @@ def _command(options: argparse.Namespace) -> str:
     inpainters = ",".join(re.sub(r":.*[/\\]", ":", name) for name in options.inpainters.split(","))
     given = [f"--inpainters {inpainters}", f"--sizes {' '.join(map(str, options.sizes))}"]
     given += [f"--photos {options.photos}", f"--area {options.area[0]:g} {options.area[1]:g}"]
+    given += [f"--kinds {' '.join(options.kinds)}"]
+    given += [f"--shapes {' '.join(shlex.quote(Path(path).name) for path in options.shapes)}"] if options.shapes else []
+    given += ["--all"] if options.all else [f"--validation-fraction {options.validation_fraction:g}"]
     images = " ".join(shlex.quote(Path(path).name) for path in options.images)
     return f"python -m train_pconv.evaluate --images {images} {' '.join(given)}"
 
