@@ -13,18 +13,7 @@ from PIL import Image, ImageOps
 
 from pipeline import image_io
 from pipeline.metadata import with_png_chunks
-
-# What a camera stores, as numpy: the stored array of an upright one. Exif 2.32, table 6.
-STORED = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: np.rot90(a, 1),
-    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
-    8: lambda a: np.rot90(a, -1),
-}
+from tests.files.corpus import STORED
 
 
 def _write(path, stored: np.ndarray, exif: bytes, orientation: int) -> None:
