@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from inpaint.auto import bundled_inpainter
 from inpaint.base import Image, Mask, check_hole
 from weights import WEIGHTS, WeightsError, check_sha256, fetch
-from weights.frameworks import load_keras
+from weights.frameworks import compiled, load_keras
 
 PUBLIC_WEIGHTS = "pconv-places2-256"
 PRECISIONS = ("float32", "bfloat16")
@@ -62,7 +62,6 @@ class PConvInpainter:
         path = find_weights(weights, offline=offline)
 
         load_keras()  # only now: that weights are missing should not take the seconds of a framework's start
-        import keras
 
         from inpaint.fast_pconv import read_fast_pconv
         from inpaint.pconv_unet import read_config
@@ -74,9 +73,7 @@ class PConvInpainter:
         self.max_size_px: int = own_size_px if max_size_px is None else max_size_px
         self._device = device
         with _on(device):
-            self._net = read_fast_pconv(path, dtype=precision)
-        # XLA compiles for seconds for every new size; JAX knows no other way.
-        self._net.compile(jit_compile=keras.backend.backend() == "jax")
+            self._net = compiled(read_fast_pconv(path, dtype=precision))
 
     def inpaint(self, image: Image, hole: Mask) -> Image:
         """A new photo with the hole filled, equal to image wherever hole is False (see inpaint.base.Inpainter)."""
@@ -107,7 +104,7 @@ class PConvInpainter:
         image = np.stack([_reflect(image, size_hw) for image in images]).astype(np.float32)
         valid = 1 - np.stack([_reflect(hole.view(np.uint8), size_hw) for hole in holes]).astype(np.float32)
         with _on(self._device):
-            prediction = self._net.predict_on_batch([image / 127.5 - 1, valid[..., None]])
+            prediction = self._net(image / 127.5 - 1, valid[..., None])
         return np.asarray(prediction, np.float32)
 
 

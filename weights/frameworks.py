@@ -1,4 +1,4 @@
-"""Loading the frameworks: Keras without what TensorFlow prints unasked, and what torch says in one line."""
+"""Working with the frameworks: Keras without TensorFlow's unasked lines, nets for any size, what torch says in one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from numpy.typing import NDArray
 
 # Told to every user on every start, of no use to any: no GPU was found, instructions of the processor.
 _NOISE = (
@@ -60,3 +63,18 @@ def told_by_torch(error: Exception) -> str:
     """What torch.load says is wrong, in one line and without its advice to switch the checks off."""
     told = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
     return (told.splitlines() or [type(error).__name__])[0].strip()[:200]
+
+
+def compiled(net: Any) -> Callable[[NDArray[Any], NDArray[Any]], Any]:
+    """A net of image and valid, (B, H, W, 3) and (B, H, W, 1), as a function; one graph for all sizes if possible."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Keras would make one for each of the first sizes, seconds each, before it sees that they differ.
+        sizes = [tf.TensorSpec((None, None, None, channels), tf.float32) for channels in (3, 1)]
+        return tf.function(lambda image, valid: net([image, valid], training=False), input_signature=sizes)
+    # XLA compiles for seconds for every new size; JAX knows no other way.
+    net.compile(jit_compile=keras.backend.backend() == "jax")
+    return lambda image, valid: net.predict_on_batch([image, valid])
