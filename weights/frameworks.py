@@ -1,4 +1,4 @@
-"""Working with the frameworks: Keras without TensorFlow's unasked lines, nets for any size, what torch says in one line."""
+"""The frameworks: Keras without TensorFlow's unasked lines, nets for any size, what torch says in one line."""
 
 from __future__ import annotations
 
