@@ -77,12 +77,21 @@ class Gate:
         except _RefusedError as refused:
             return await _refuse(send, refused)
 
+        answered = False
+
         async def send_with_headers(message: Any) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}
+                message, answered = {**message, "headers": [*message.get("headers", ()), *_HEADERS]}, True
             await send(message)
 
-        return await self._app(scope, receive, send_with_headers)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except (TypeError, OSError):
+            # Gradio's answer to an upload that is no file, or is called "." and the like.
+            if answered or not scope["path"].rstrip("/").endswith("/upload"):
+                raise
+            await _refuse(send, _RefusedError(400, "An upload must be a file with a name."))
 
     async def _checked(self, scope: Any, receive: Any) -> Any:
         """What to receive from after all checks. Raises _RefusedError."""
