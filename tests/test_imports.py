@@ -21,7 +21,7 @@ ALLOWED = {
 }
 # The command line starts the demo when it is asked to: the one arrow that points back, in one function.
 ALLOWED_BACK = {("pipeline/__main__.py", "demo")}
-HEAVY = ("tensorflow", "keras", "torch", "mmdet", "mmcv", "gradio", "skimage", "scipy", "pymatting")
+HEAVY = ("tensorflow", "keras", "torch", "mmdet", "mmcv", "gradio", "skimage", "scipy", "pymatting", "av")
 
 
 def imported_rooms(path: Path) -> set[str]:
