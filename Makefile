@@ -1,7 +1,7 @@
 # make demo     install what is missing, open the demo on http://127.0.0.1:7860
 # make test     install what is missing, run the tests
 # make torture  what takes too long for make test: bit flips, properties, fuzzing, ten minutes of visitors
-# make bench    tables and plots of speed and memory into benchmarks/out (under 15 minutes on 2 idle cores)
+# make bench    tables and plots of speed and memory into out/bench (under 15 minutes on 2 idle cores)
 # make check    ruff and mypy
 # make lock     write requirements.lock anew from requirements.txt
 

@@ -56,7 +56,8 @@ def build_fast_pconv(
     known_image, share = layers.Multiply(name="known_image", dtype=dtype)([image, valid]), valid
     if config.base_input:  # tensors of several validities are read as one whose pixels are known in part
         known_image = layers.Concatenate(name="inputs", dtype=dtype)([known_image, base, valid])
-        share = (3.0 * valid + 4.0) / 7.0
+        others = config.input_channels - 3  # known everywhere
+        share = (3.0 * valid + others) / config.input_channels
     skips = [(known_image, share)]
     channels = [config.input_channels]
     for level in range(1, config.levels + 1):

@@ -16,7 +16,7 @@ from keras import layers, ops
 
 from inpaint.partial_conv import PartialConv2D
 from inpaint.pull_push import PullPush
-from weights.bundle import read_bundle
+from weights.bundle import net_config, read_bundle
 from weights.nets import named_variables, read_net, read_net_config, write_net
 
 ARCHITECTURE = "pconv_unet"
@@ -183,4 +183,5 @@ def read_arrays(path: str | Path) -> tuple[PConvUNetConfig, dict[str, np.ndarray
 
     Raises WeightsError if the file is damaged or a bundle of another net.
     """
-    return read_config(path)[0], read_bundle(Path(path))[1]
+    raw, arrays = read_bundle(Path(path))
+    return net_config(Path(path), raw, ARCHITECTURE, PConvUNetConfig)[0], arrays

@@ -20,6 +20,7 @@ from segment.mask_ops import box_xyxy, component_at, fill_holes
 from segment.metrics import iou
 from segment.refine import guided
 from segment.windows import cut_square, middle_corner
+from segment.working_size import working_copy, working_wh
 from weights import WEIGHTS, WeightsError, locate
 from weights.frameworks import load_keras
 
@@ -183,10 +184,10 @@ class ClickNetSegmenter:
         height, width = image.shape[:2]
         (x, y), side = look.corner_xy, look.side_px
         x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
-        small = _at_most(image[y0:y1, x0:x1], REFINED_PX)
+        small = working_copy(image[y0:y1, x0:x1], REFINED_PX)
         # Fitted at the net's own resolution, used at the window's: fitting each pixel would take ten times as long.
-        fitted = _at_most(small, self.config.input_px).shape
-        refined = guided(_part(look, (x0, y0, x1, y1), (fitted[1], fitted[0])), small)
+        fitted_wh = working_wh(small.shape[:2], self.config.input_px)
+        refined = guided(_part(look, (x0, y0, x1, y1), fitted_wh), small)
         # Beyond the window there is nothing: its parts and holes are found in it, whatever the photo's size.
         answer = cv2.resize(refined, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) > THRESHOLD
         kept = np.zeros_like(answer)
@@ -270,15 +271,6 @@ def _placed(click: Click, corner_xy: tuple[int, int], scale: float) -> Click:
         int(np.floor((value + 0.5 - start) * scale)) for value, start in zip((click.x, click.y), corner_xy, strict=True)
     )
     return replace(click, x=x, y=y)
-
-
-def _at_most(image: Image, side_px: int) -> Image:
-    """The picture, shrunk if its longer side is longer than that."""
-    factor = side_px / max(image.shape[:2])
-    if factor >= 1:
-        return image
-    size = max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _part(look: Look, box_xyxy: tuple[int, int, int, int], size_wh: tuple[int, int]) -> Plane:

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from weights import WEIGHTS, WeightsError, locate
-from weights.bundle import read_bundle, read_bundle_config
+from weights.bundle import net_config, read_bundle, read_bundle_config
 
 ARCHITECTURE = "small_mask_rcnn"
 BUNDLED = "mask_rcnn_small"  # the name of the bundled net in weights.WEIGHTS
 SHORT_NAME = "small"  # the same as a model's name: mask_rcnn:small
 MEANS = (123.0, 117.0, 104.0)  # RGB, Caffe's: what SqueezeNet's public weights subtract
-STRIDES = (4, 8, 16, 32)  # of the backbone's features
-_BACKBONE_CHANNELS = {4: 128, 8: 256, 16: 512, 32: 512}
+CHANNELS = {4: 128, 8: 256, 16: 512, 32: 512}  # stride -> channels of the backbone's features
+STRIDES = tuple(CHANNELS)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def model_config(net: SmallMaskRCNN, *, training: Mapping[str, Any] | None = Non
         "backbone": {"type": "SqueezeNet"},
         "neck": {
             "type": "FPN",
-            "in_channels": [_BACKBONE_CHANNELS[stride] for stride in STRIDES],
+            "in_channels": list(CHANNELS.values()),
             "start_level": STRIDES.index(net.finest),
             "out_channels": net.channels,
             "num_outs": len(strides),
@@ -169,7 +169,7 @@ def bundle_of(model: str | Path) -> Path | None:
 
 def read_config(path: Path) -> SmallMaskRCNN:
     """The net's sizes and classes. Raises WeightsError if the file is damaged or of another architecture."""
-    return _parse(path, read_bundle_config(path))
+    return net_config(path, read_bundle_config(path), ARCHITECTURE, SmallMaskRCNN)[0]
 
 
 def read(path: Path) -> tuple[SmallMaskRCNN, dict[str, Any]]:
@@ -177,13 +177,5 @@ def read(path: Path) -> tuple[SmallMaskRCNN, dict[str, Any]]:
     import torch
 
     raw, arrays = read_bundle(path)
-    return _parse(path, raw), {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-
-def _parse(path: Path, raw: Mapping[str, Any]) -> SmallMaskRCNN:
-    if raw.get("architecture") != ARCHITECTURE:
-        raise WeightsError(f"{path} is a bundle of {raw.get('architecture')!r}, not of {ARCHITECTURE!r}")
-    try:
-        return SmallMaskRCNN(**raw["net"])
-    except (TypeError, KeyError, ValueError) as error:
-        raise WeightsError(f"{path} was written by another version of Clickaway ({error})") from error
+    net, _ = net_config(path, raw, ARCHITECTURE, SmallMaskRCNN)
+    return net, {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -16,6 +16,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from segment.small_mask_rcnn import CHANNELS
 from weights import WeightsError
 
 _FIRES = {  # name -> channels in, squeezed to, expanded to by each of its two kernels
@@ -29,7 +30,6 @@ _FIRES = {  # name -> channels in, squeezed to, expanded to by each of its two k
     "fire9": (512, 64, 256),
 }
 _STAGES = {4: ("fire2", "fire3"), 8: ("fire4", "fire5"), 16: ("fire6", "fire7", "fire8", "fire9")}
-CHANNELS = {4: 128, 8: 256, 16: 512, 32: 512}  # stride -> channels of its features
 
 
 class Fire(nn.Module):

@@ -14,13 +14,18 @@ WORKING_SIDE_PX = 1333
 LONGEST_TO_SHORTEST = 16  # a thinner photo is padded: resized for the net, its short side would round to nothing
 
 
+def working_wh(image_hw: tuple[int, int], side_px: int = WORKING_SIDE_PX) -> tuple[int, int]:
+    """Width and height of a photo, shrunk so that the longer one is side_px if it was longer."""
+    height, width = image_hw
+    factor = min(1.0, side_px / max(height, width))
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
 def working_copy(image: Image, side_px: int = WORKING_SIDE_PX) -> Image:
-    """The photo, shrunk so that its longer side is side_px if it was longer."""
-    height, width = image.shape[:2]
-    factor = side_px / max(height, width)
-    if factor >= 1:
+    """The photo at that size; itself if it is no longer."""
+    size = working_wh(image.shape[:2], side_px)
+    if size == image.shape[1::-1]:
         return image
-    size = max(1, round(width * factor)), max(1, round(height * factor))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from train_pconv.config import PRESETS, TrainConfig
+from training.checkpoint import CONFIG_FILE, CheckpointError
 from training.command import fail, run_to_end
 from training.options import add_arguments, read_config, with_values
 
@@ -22,16 +23,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser.parse_args(arguments))
     preset, file, resume = given.pop("preset"), given.pop("config"), given.pop("resume")
     try:
-        if resume and "out" in given and (Path(given["out"]) / "config.json").is_file() and not file:
-            file = str(Path(given["out"]) / "config.json")
+        if resume and "out" in given and (Path(given["out"]) / CONFIG_FILE).is_file() and not file:
+            file = str(Path(given["out"]) / CONFIG_FILE)
         start = read_config(Path(file), TrainConfig()) if file else PRESETS[preset or "paper"]
         config = with_values(start, given)
         config.check()
     except (ValueError, OSError) as error:
         return fail("train_pconv", error)
 
-    from train_pconv.fit import Run
-    from training.checkpoint import CheckpointError  # Keras and its backend load here: --help answers at once
+    from train_pconv.fit import Run  # Keras and its backend load here: --help answers at once
     from weights import WeightsError
 
     try:

@@ -12,10 +12,9 @@ from typing import Any
 
 from train_pconv.config import TrainConfig, command_of
 from training.card import Sets, data_lines, data_sets
-from training.checkpoint import write_whole
+from training.checkpoint import CONFIG_FILE, write_whole
 from training.options import read_config
 
-CONFIG_FILE, VALIDATION_FILE = "config.json", "validation.txt"
 _COLUMNS = ("photos", "l1_percent", "psnr", "ssim", "psnr_hole", "ssim_hole", "texture", "texture_median")
 
 

@@ -24,14 +24,13 @@ from train_pconv.trainee import Trainee, compile_for
 from train_pconv.validate import validate
 from training import state
 from training.average import WeightAverage
-from training.checkpoint import STATE_FILE, CheckpointError, read_state
+from training.checkpoint import BEST_FILE, CONFIG_FILE, LAST_FILE, STATE_FILE, CheckpointError, read_state
 from training.command import TrainingStopped
 from training.options import write_config
 from training.report import Report, Shown
 from training.schedule import rate_at
 from weights.nets import named_variables
 
-BEST_FILE, LAST_FILE, CONFIG_FILE = "best.npz", "last.npz", "config.json"
 SHOWN = Shown(
     training={"loss": ".4f", "hole": ".4f", "psnr_hole": ".2f"},
     validation={"loss": ".4f", "psnr": ".2f", "psnr_hole": ".2f", "ssim": ".4f"},

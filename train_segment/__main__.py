@@ -10,6 +10,7 @@ from typing import Any
 
 from train_segment.mask_rcnn.recipe import MaskRCNNRecipe
 from train_segment.recipes import RECIPES
+from training.checkpoint import CONFIG_FILE, CheckpointError
 from training.command import TrainingStopped, fail, run_to_end
 from training.options import add_arguments, read_config, with_values
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_table = given.pop("table", False)
     try:
         start = RECIPES[name]
-        file = Path(given.get("out", "")) / "config.json"
+        file = Path(given.get("out", "")) / CONFIG_FILE
         if resume and "out" in given and file.is_file():
             start = read_config(file, start)
         recipe = with_values(start, given)
@@ -47,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail("train_segment", error)
 
     from train_segment.fit import Run  # Keras and its backend load here: --help answers at once
-    from training.checkpoint import CheckpointError
     from weights import WeightsError
 
     try:
@@ -72,13 +72,12 @@ def _mask_rcnn(given: dict[str, Any], *, resume: bool) -> int:
     """Trains the one net that is torch's and mmdet's. Returns the exit status."""
     start = MaskRCNNRecipe()
     try:
-        file = Path(given.get("out", "")) / "config.json"
+        file = Path(given.get("out", "")) / CONFIG_FILE
         recipe = with_values(read_config(file, start) if resume and file.is_file() else start, given)
         recipe.check()
     except (ValueError, OSError) as error:
         return fail("train_segment", error)
 
-    from training.checkpoint import CheckpointError
     from weights import WeightsError
 
     try:

@@ -16,7 +16,7 @@ from train_segment.mask_rcnn.recipe import MaskRCNNRecipe
 from train_segment.recipe import Recipe
 from train_segment.recipes import RECIPES
 from training.card import Sets, data_lines, data_sets
-from training.checkpoint import write_whole
+from training.checkpoint import CONFIG_FILE, write_whole
 from training.options import read_config
 from weights import WeightsError
 from weights.bundle import read_bundle, write_bundle
@@ -47,7 +47,7 @@ def export(options: argparse.Namespace) -> str:
     recipes: dict[str, Recipe | MaskRCNNRecipe] = {**RECIPES, "mask-rcnn": MaskRCNNRecipe()}
     if name not in recipes:
         raise ValueError(f"{run} is a run of {name!r}, which this version does not know")
-    recipe = read_config(run / "config.json", recipes[name])
+    recipe = read_config(run / CONFIG_FILE, recipes[name])
     evaluations = [json.loads(Path(file).read_text(encoding="utf-8")) for file in options.evaluation]
     notes = Path(options.notes).read_text(encoding="utf-8").strip() if options.notes else ""
     sets: Sets = {}

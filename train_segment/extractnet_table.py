@@ -80,7 +80,8 @@ def _trained(recipe: ExtractNetRecipe) -> tuple[float | None, float]:
     """IoU in the last training steps and the best in validation; trains what is not there yet."""
     import keras
 
-    from train_segment.fit import BEST_FILE, STATE_FILE, Run
+    from train_segment.fit import Run
+    from training.checkpoint import BEST_FILE, STATE_FILE
     from weights.bundle import read_bundle_config
 
     out = Path(recipe.out)

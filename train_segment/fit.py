@@ -16,7 +16,7 @@ from train_segment.recipes import RECIPES
 from train_segment.trainee import POLICIES, Trainee, compile_for
 from training import state
 from training.average import WeightAverage
-from training.checkpoint import STATE_FILE, CheckpointError, read_state
+from training.checkpoint import BEST_FILE, CONFIG_FILE, LAST_FILE, STATE_FILE, CheckpointError, read_state
 from training.command import TrainingStopped
 from training.feed import ThreadFeed
 from training.options import command_words, write_config
@@ -24,8 +24,6 @@ from training.report import Report
 from training.schedule import rate_at
 from weights.bundle import read_bundle_config
 from weights.nets import named_variables
-
-BEST_FILE, LAST_FILE, CONFIG_FILE = "best.npz", "last.npz", "config.json"
 
 
 class Run:

@@ -25,6 +25,7 @@ from train_segment.error_view import four_panels
 from train_segment.sheet import sheet
 from train_segment.sources import IGNORE, Annotated, read_labels, read_manifest, read_photo
 from train_segment.subjects import RULES, Subject, rule_named, subject_of
+from training.checkpoint import CONFIG_FILE
 from weights import WeightsError
 
 # A bundle's architecture -> the segmenter that reads it, and whether it wants a click.
@@ -147,7 +148,7 @@ def _mask_beside(photo: Path) -> Path | None:
 def _settings(run: str) -> dict[str, Any]:
     """The configuration of the run's folder, or nothing."""
     path = Path(run).expanduser()
-    file = (path if path.is_dir() else path.parent) / "config.json"
+    file = (path if path.is_dir() else path.parent) / CONFIG_FILE
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError):

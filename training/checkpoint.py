@@ -11,7 +11,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-STATE_FILE = "state.npz"
+# The files of a run: its options, its state, and the bundles of the mean weights.
+CONFIG_FILE, STATE_FILE, BEST_FILE, LAST_FILE = "config.json", "state.npz", "best.npz", "last.npz"
 _META = "meta"
 
 

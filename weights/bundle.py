@@ -11,7 +11,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from weights import WeightsError
 
 _CONFIG = "config"
+NetConfig = TypeVar("NetConfig")
 _MOST_BYTES = 2 * 2**30  # unpacked: sixty times the largest bundle; zeros pack to a thousandth
 
 
@@ -69,6 +70,21 @@ def read_bundle(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 def read_bundle_config(path: Path) -> dict[str, Any]:
     """The config of a bundle alone; its arrays are not read. Raises WeightsError as read_bundle does."""
     return _read(path, config_only=True)[0]
+
+
+def net_config(
+    path: Path, config: Mapping[str, Any], architecture: str, config_type: type[NetConfig]
+) -> tuple[NetConfig, dict[str, Any]]:
+    """The net's own config, and the extra data, in the config of the bundle at path.
+
+    Raises WeightsError if it is of another architecture, or does not fit config_type.
+    """
+    if config.get("architecture") != architecture:
+        raise WeightsError(f"{path} is a bundle of {config.get('architecture')!r}, not of {architecture!r}")
+    try:
+        return config_type(**config["net"]), dict(config.get("extra", {}))
+    except (TypeError, KeyError, ValueError) as error:
+        raise WeightsError(f"{path} was written by another version of Clickaway ({error})") from error
 
 
 def _read(path: Path, *, config_only: bool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from weights import WeightsError
-from weights.bundle import read_bundle, read_bundle_config, write_bundle
-
-Config = TypeVar("Config")
+from weights.bundle import NetConfig, net_config, read_bundle, read_bundle_config, write_bundle
 
 
 def named_variables(net: keras.Model) -> dict[str, keras.Variable]:
@@ -51,20 +49,20 @@ def write_net(
     write_bundle(path, described, arrays, float16=float16)
 
 
-def read_net_config(path: Path, architecture: str, config_type: type[Config]) -> tuple[Config, dict[str, Any]]:
+def read_net_config(path: Path, architecture: str, config_type: type[NetConfig]) -> tuple[NetConfig, dict[str, Any]]:
     """The config and the extra data. Raises WeightsError if the file is damaged or of another architecture."""
-    return _parse(path, read_bundle_config(path), architecture, config_type)
+    return net_config(path, read_bundle_config(path), architecture, config_type)
 
 
 def read_net(
-    path: Path, architecture: str, config_type: type[Config], build: Callable[[Config], keras.Model]
-) -> tuple[keras.Model, Config, dict[str, Any]]:
+    path: Path, architecture: str, config_type: type[NetConfig], build: Callable[[NetConfig], keras.Model]
+) -> tuple[keras.Model, NetConfig, dict[str, Any]]:
     """The net with its weights, its config and the extra data.
 
     Raises WeightsError if the file is damaged, of another architecture, or does not fit its own config.
     """
     raw, arrays = read_bundle(path)
-    config, extra = _parse(path, raw, architecture, config_type)
+    config, extra = net_config(path, raw, architecture, config_type)
     net = build(config)
     set_variables(net, arrays, source=str(path))
     return net, config, extra
@@ -81,14 +79,3 @@ def set_variables(net: keras.Model, arrays: Mapping[str, NDArray[np.floating]], 
                 f"{source} does not fit the net: {name} is {arrays[name].shape}, expected {tuple(variable.shape)}"
             )
         variable.assign(arrays[name])
-
-
-def _parse(
-    path: Path, raw: Mapping[str, Any], architecture: str, config_type: type[Config]
-) -> tuple[Config, dict[str, Any]]:
-    if raw.get("architecture") != architecture:
-        raise WeightsError(f"{path} is a bundle of {raw.get('architecture')!r}, not of {architecture!r}")
-    try:
-        return config_type(**raw["net"]), dict(raw.get("extra", {}))
-    except (TypeError, KeyError, ValueError) as error:
-        raise WeightsError(f"{path} was written by another version of Clickaway ({error})") from error

@@ -85,7 +85,8 @@ def test_backbone_answers_as_the_keras_net_with_the_same_weights(imagenet: Path)
 
 
 def test_features_are_normalised_at_four_strides_and_the_first_layers_are_frozen() -> None:
-    from segment.squeezenet_torch import CHANNELS, SqueezeNet
+    from segment.small_mask_rcnn import CHANNELS
+    from segment.squeezenet_torch import SqueezeNet
 
     backbone = SqueezeNet()
     features = backbone(100 * torch.randn(2, 3, 64, 96))

@@ -13,11 +13,11 @@ from mmengine.runner import Runner
 
 import segment.squeezenet_torch  # registers the backbone
 import train_segment.mask_rcnn.parts  # noqa: F401  (registers the assigner, the transform and the sampler)
-from segment.small_mask_rcnn import MEANS, SmallMaskRCNN, model_config, read
+from segment.small_mask_rcnn import MEANS, SmallMaskRCNN, model_config, read, test_steps
 from train_segment.mask_rcnn.convert import TRAIN_FILE, VALIDATION_FILE, classes_of, convert
 from train_segment.mask_rcnn.hooks import BundleHook, FiniteHook, PlainCheckpointHook, RateHook
 from train_segment.mask_rcnn.recipe import MaskRCNNRecipe
-from training.checkpoint import CheckpointError
+from training.checkpoint import CONFIG_FILE, CheckpointError
 from training.options import command_words, write_config
 
 NAME = "mask-rcnn"
@@ -42,7 +42,7 @@ def train(recipe: MaskRCNNRecipe, *, resume: bool = False) -> None:
         lines = convert(recipe, out).lines()
         (out / DATA_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
         print("\n".join(lines), flush=True)
-    write_config(recipe, out / "config.json")
+    write_config(recipe, out / CONFIG_FILE)
     (out / "recipe.txt").write_text(NAME + "\n", encoding="utf-8")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmdet's about its own use of other libraries
@@ -223,11 +223,6 @@ def _training_samples(recipe: MaskRCNNRecipe, net: SmallMaskRCNN) -> dict[str, A
 
 
 def _validation_photos(recipe: MaskRCNNRecipe, net: SmallMaskRCNN) -> dict[str, Any]:
-    pipeline = [
-        {"type": "LoadImageFromFile"},
-        {"type": "Resize", "scale": (net.input_px, net.input_px), "keep_ratio": True},
-        {"type": "PackDetInputs", "meta_keys": ("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")},
-    ]
     return {
         "dataset": {
             "type": "CocoDataset",
@@ -235,7 +230,7 @@ def _validation_photos(recipe: MaskRCNNRecipe, net: SmallMaskRCNN) -> dict[str, 
             "data_prefix": {"img": ""},  # the file names are whole paths
             "metainfo": {"classes": net.classes},
             "test_mode": True,
-            "pipeline": pipeline,
+            "pipeline": test_steps(net),
         },
         "batch_size": 1,
         "num_workers": recipe.workers,

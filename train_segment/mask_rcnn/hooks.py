@@ -13,11 +13,11 @@ from mmengine.hooks import Hook
 
 from segment.small_mask_rcnn import ARCHITECTURE, SmallMaskRCNN
 from train_segment.mask_rcnn.recipe import MaskRCNNRecipe
+from training.checkpoint import BEST_FILE, LAST_FILE
 from training.command import TrainingStopped
 from training.schedule import rate_at
 from weights.bundle import read_bundle_config, write_bundle
 
-BEST_FILE, LAST_FILE = "best.npz", "last.npz"
 SCORE = "coco/segm_mAP_50"  # decides the best
 
 
