@@ -1,4 +1,4 @@
-"""ImageNet weights for the encoders of ExtractNet's nets, from the files in which each of them is public."""
+"""ImageNet weights for encoders, from the files in which each of them is public."""
 
 from __future__ import annotations
 

@@ -7,6 +7,9 @@ distance from its colour, difference in luminance. V2 is DeepMask with the dista
 
 Every dense layer of the paper is a convolution here: of one window it computes the same, of a larger picture one
 answer for every window, 16 pixels apart.
+
+The published encoders are ResNet-18 and ResNet-50. SqueezeNet 1.1 can take their place: a fifth of the work, and its
+ImageNet weights are 3 MB.
 """
 
 from __future__ import annotations
@@ -18,10 +21,13 @@ from typing import Any
 import keras
 from keras import layers
 
-from segment.nets.resnet import ENCODERS, STRIDE_PX, features, normalised
+from segment.nets import resnet, squeezenet
+from segment.nets.blocks import BN
+from segment.nets.resnet import STRIDE_PX
 from weights.nets import read_net, read_net_config, write_net
 
 ARCHITECTURE = "deepcrop"
+ENCODERS = (*resnet.ENCODERS, "squeezenet")
 PLANES = {"deepmask": 0, "v1": 3, "v2": 1}  # variant -> planes that tell the click
 MARGIN_PX = STRIDE_PX  # seen round the part that the mask covers, so that features at its edge are no padding's
 
@@ -32,7 +38,7 @@ class DeepCropConfig:
 
     variant: str = "v2"
     encoder: str = "resnet18"
-    width: int = 64  # filters of ResNet-18's first layer; ResNet-50 has its own
+    width: int = 64  # filters of ResNet-18's first layer; the others have their own
     input_px: int = 160  # side of the part of the window that the mask covers
     mask_px: int = 56  # side of the mask that comes out
     bottleneck: int = 128  # channels to which the features are reduced
@@ -89,12 +95,11 @@ def build_deepcrop(config: DeepCropConfig = V2) -> keras.Model:
     if PLANES[config.variant]:
         inputs["planes"] = keras.Input((side, side, PLANES[config.variant]), name="planes")
 
-    x = normalised(inputs["image"], config.encoder)
+    distance = None
     if config.variant == "v2":
         # Centred and scaled like the pixels beside it, in reach of the same learning rate.
         distance = layers.Rescaling(*_like_pixels(config.encoder), name="distance")(inputs["planes"])
-        x = layers.Concatenate(name="with_distance")([x, distance])
-    x = features(x, config.encoder, width=config.width)
+    x = _features(inputs["image"], distance, config)
     x = layers.Cropping2D(1, name="without_margin")(x)  # (B, H/16 - 2, W/16 - 2, C)
     x = layers.Conv2D(config.bottleneck, 1, activation="relu", name="bottleneck")(x)
     if config.variant == "v1":
@@ -137,6 +142,18 @@ def read_deepcrop(path: str | Path) -> tuple[keras.Model, DeepCropConfig]:
     """The net of a bundle, with its weights. Raises WeightsError if the file is damaged, or of another net."""
     net, config, _ = read_net(Path(path), ARCHITECTURE, DeepCropConfig, build_deepcrop)
     return net, config
+
+
+def _features(image: Any, distance: Any, config: DeepCropConfig) -> Any:
+    """(B, H/16, W/16, C) features of the pixels and, where it is there, the distance plane beside them."""
+    if config.encoder == "squeezenet":
+        # Without batch norm its activations reach the hundreds, beyond what SGD's rate can carry.
+        x = squeezenet.features(image, planes=distance)[STRIDE_PX]
+        return layers.BatchNormalization(name="normal", **BN)(x)
+    x = resnet.normalised(image, config.encoder)
+    if distance is not None:
+        x = layers.Concatenate(name="with_distance")([x, distance])
+    return resnet.features(x, config.encoder, width=config.width)
 
 
 def _like_pixels(encoder: str) -> tuple[float, float]:

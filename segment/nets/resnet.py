@@ -5,8 +5,6 @@ ResNet-18 is built here; ResNet-50 and ResNet-152 are keras.applications'.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import keras
 from keras import layers, ops
 
@@ -108,21 +106,12 @@ def pyramid(x, encoder: str) -> dict:
     return {stride: trunk.get_layer(name).output for stride, name in PYRAMIDS[encoder].items()}
 
 
-def start_from_imagenet(net: keras.Model, weights: str | Path = "imagenet") -> None:
-    """Gives a net with a "resnet50" encoder the ImageNet weights of keras.applications.
+def copy_resnet50(source: keras.Model, net: keras.Model) -> None:
+    """Copies the variables of keras.applications' ResNet-50, or ResNet-152, into the net's layers of those names.
 
-    weights: "imagenet" downloads them; else a file of keras.applications' ResNet-50 without its top.
     The public weights read BGR: their first kernel is turned round, so that the net reads RGB. Planes beyond the
     third, such as the distance from the click, start with weights of zero.
-    Raises ValueError if the net has another encoder.
     """
-    if not any(layer.name == _RESNET50_END for layer in net.layers):
-        raise ValueError("ImageNet weights are for the encoder resnet50: build the net with encoder='resnet50'")
-    copy_resnet50(keras.applications.ResNet50(include_top=False, weights=str(weights)), net)
-
-
-def copy_resnet50(source: keras.Model, net: keras.Model) -> None:
-    """Copies the variables of keras.applications' ResNet-50, or ResNet-152, into the net's layers of those names."""
     known = {layer.name: layer for layer in source.layers}
     for layer in net.layers:
         if not layer.weights or layer.name not in known:

@@ -26,18 +26,21 @@ _FIRES = {  # name -> filters squeezed to, expanded to by each of its two kernel
     "fire9": (64, 256),
 }
 
-_KEYS = {"conv1": "conv1"} | {  # layer -> its name in the public file
+LAYERS = {"conv1": "conv1"} | {  # layer -> its name in the public file
     f"{fire}_{part}": f"{fire}/{part}" for fire in _FIRES for part in ("squeeze1x1", "expand1x1", "expand3x3")
 }
 
 
-def features(image: Any, *, prefix: str = "") -> dict[int, Any]:
+def features(image: Any, *, prefix: str = "", planes: Any = None) -> dict[int, Any]:
     """Stride -> features, (B, H/stride, W/stride, CHANNELS[stride]), for strides 2, 4, 8 and 16.
 
     image: (B, H, W, 3) float RGB 0..255; H and W multiples of 16. prefix: of the layers' names.
+    planes: (B, H, W, n) that join the centred pixels, in their range.
     Padded so that sizes halve exactly; the classifier, which the features here come before, did not pad.
     """
     x = layers.Rescaling(1.0, [-mean for mean in MEANS], name=f"{prefix}centred")(image)
+    if planes is not None:
+        x = layers.Concatenate(name=f"{prefix}with_planes")([x, planes])
     x = layers.Conv2D(64, 3, 2, "same", activation="relu", name=f"{prefix}conv1")(x)
     found = {2: x}
     for stride, fires in ((4, ("fire2", "fire3")), (8, ("fire4", "fire5")), (16, ("fire6", "fire7", "fire8", "fire9"))):
@@ -52,8 +55,8 @@ def start_from(net: keras.Model, file: str | Path, *, prefix: str = "") -> None:
     """Gives the layers of features the weights of a file: ImageNet's, or those of a net trained here.
 
     file: .npz with "conv1/kernel", "fire2/squeeze1x1/kernel" and so on, kernels (kh, kw, in, out), for BGR pixels as
-    the public ImageNet weights are; or a bundle of ClickNet. Raises ValueError if an array is missing or has another
-    shape, WeightsError if the file is no whole .npz.
+    the public ImageNet weights are; or a bundle of ClickNet. Planes beyond the third start with weights of zero.
+    Raises ValueError if an array is missing or has another shape, WeightsError if the file is no whole .npz.
     """
     try:
         with np.load(Path(file), allow_pickle=False) as archive:
@@ -61,16 +64,20 @@ def start_from(net: keras.Model, file: str | Path, *, prefix: str = "") -> None:
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{file} is not a whole .npz file ({error})") from error
     ours = "encoder/conv1/kernel" in arrays
-    for layer_name, key in _KEYS.items():
+    for layer_name, key in LAYERS.items():
         layer = net.get_layer(prefix + layer_name)
         for variable, kind in ((layer.kernel, "kernel"), (layer.bias, "bias")):
             name = f"encoder/{layer_name}/{kind}" if ours else f"{key}/{kind}"
-            if name not in arrays or arrays[name].shape != tuple(variable.shape):
-                raise ValueError(f"{file} is not SqueezeNet 1.1: {name} must be there and {tuple(variable.shape)}")
+            first = layer_name == "conv1" and kind == "kernel"
+            shape = (3, 3, 3, 64) if first else tuple(variable.shape)
+            if name not in arrays or arrays[name].shape != shape:
+                raise ValueError(f"{file} is not SqueezeNet 1.1: {name} must be there and {shape}")
             array = arrays[name].astype(np.float32)
-            # The public weights see BGR: turned once here, the net sees RGB like everything else.
-            turned = not ours and layer_name == "conv1" and kind == "kernel"
-            variable.assign(array[:, :, ::-1] if turned else array)
+            if first:
+                # The public weights see BGR: turned once here, the net sees RGB like everything else.
+                array = array if ours else array[:, :, ::-1]
+                array = np.pad(array, ((0, 0), (0, 0), (0, variable.shape[2] - 3), (0, 0)))
+            variable.assign(array)
 
 
 def _fire(x: Any, squeezed: int, expanded: int, name: str) -> Any:

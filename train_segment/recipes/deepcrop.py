@@ -37,9 +37,14 @@ class DeepCropRecipe(Recipe):
     ema: float = option(0.99, "decay of the running mean of the weights that is validated and exported; 0: none")
 
     variant: str = option("deepcrop-v2", "which of the published nets", VARIANTS)
+    encoder: str = option("", "another encoder than the published one, such as squeezenet")
     width: int = option(64, "filters of ResNet-18's first layer")
     hidden: int = option(512, "the low rank through which both branches see the window")
-    encoder_weights: str = option("", '"imagenet" or a file of keras.applications: where a ResNet-50 starts')
+    encoder_weights: str = option(
+        "",
+        'ImageNet weights to start from: "imagenet" or a file of keras.applications (ResNet-50), an .npz (SqueezeNet)',
+    )
+    encoder_rate: float = option(0.1, "factor on the rate of a SqueezeNet that starts from weights")
     colour: float = option(0.2, "strength of brightness, contrast and saturation changes, 0 to 1")
     positives: float = option(0.5, "share of the windows that have the clicked object in their middle")
     min_share: float = option(0.005, "smallest object, share of its photo")
@@ -55,10 +60,12 @@ class DeepCropTask:
         self, recipe: DeepCropRecipe, labelled: Labelled, training: Sequence[int], held_out: Sequence[int]
     ) -> None:
         from segment.nets.deepcrop import PUBLISHED, build_deepcrop, read_deepcrop
-        from segment.nets.resnet import start_from_imagenet
+        from train_segment.encoders import start_encoder
 
         self._recipe = recipe
         self.config = replace(PUBLISHED[recipe.variant], width=recipe.width, hidden=recipe.hidden)
+        if recipe.encoder:
+            self.config = replace(self.config, encoder=recipe.encoder)
         if recipe.start_from:
             self.net, config = read_deepcrop(recipe.start_from)
             if config != self.config:
@@ -66,9 +73,11 @@ class DeepCropTask:
         else:
             self.net = build_deepcrop(self.config)
             if recipe.encoder_weights:
-                start_from_imagenet(self.net, recipe.encoder_weights)
+                start_encoder(self.net, self.config.encoder, recipe.encoder_weights)
         self.inputs = tuple(self.net.input)
-        self.rate_factors: Mapping[str, float] = {}
+        known = self.config.encoder == "squeezenet" and bool(recipe.start_from or recipe.encoder_weights)
+        factor = recipe.encoder_rate if known else 1.0
+        self.rate_factors: Mapping[str, float] = {"conv1": factor, "fire": factor}
         scalars = {"loss": ".4f", "iou": ".4f"} | ({"score_right": ".3f"} if self.config.has_score else {})
         self.shown = Shown(
             training=scalars,

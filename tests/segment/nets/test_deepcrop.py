@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from segment.nets import resnet
+from segment.nets import resnet, squeezenet
 from segment.nets.deepcrop import (
     DEEPMASK,
     V1,
@@ -88,9 +88,38 @@ def test_imagenet_weights_are_turned_to_rgb_and_the_distance_starts_unheard():
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_imagenet_weights_are_refused_by_another_encoder():
-    with pytest.raises(ValueError, match="resnet50"):
-        resnet.start_from_imagenet(build_deepcrop(TINY))
+def test_squeezenet_takes_the_place_of_the_published_encoder(tmp_path):
+    config = replace(TINY, encoder="squeezenet")
+    net, inputs = build_deepcrop(config), inputs_of(config, (96, 96))
+    assert net.get_layer("conv1").kernel.shape == (3, 3, 4, 64)
+    assert np.isfinite(net(inputs)["mask"]).all()
+    write_deepcrop(tmp_path / "net.npz", net, config, float16=False)
+    read, read_config = read_deepcrop(tmp_path / "net.npz")
+    assert read_config == config
+    np.testing.assert_allclose(read(inputs)["mask"], net(inputs)["mask"], atol=1e-5)
+
+
+def test_squeezenets_weights_leave_the_distance_unheard(tmp_path):
+    config = replace(TINY, encoder="squeezenet")
+    source = keras.Model(*_squeezenet())
+    arrays = {
+        f"{key}/{kind}": np.asarray(getattr(source.get_layer(name), kind))
+        for name, key in squeezenet.LAYERS.items()
+        for kind in ("kernel", "bias")
+    }
+    arrays["conv1/kernel"] = arrays["conv1/kernel"][:, :, ::-1]  # the public file's order is BGR
+    np.savez(tmp_path / "public.npz", **arrays)
+    net, inputs = build_deepcrop(config), inputs_of(config, (96, 96))
+    squeezenet.start_from(net, tmp_path / "public.npz")
+    until = keras.Model(net.input, net.get_layer("fire9").output)
+    for planes in (inputs["planes"], 1 - inputs["planes"]):
+        found = until(inputs | {"planes": planes})
+        np.testing.assert_allclose(found, source(inputs["image"]), rtol=1e-4, atol=1e-3)
+
+
+def _squeezenet():
+    x = keras.Input((None, None, 3))
+    return x, squeezenet.features(x)[16]
 
 
 def test_the_distance_changes_the_answer_of_v2():
