@@ -29,7 +29,6 @@ _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))\d")
 
 # Ancillary chunks that stay true for an edited picture. eXIf, iCCP and XMP are kept by their own fields.
 _PNG_KEPT = frozenset((b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI", b"pHYs", b"tEXt", b"zTXt", b"iTXt"))
-_PNG_PICTURE = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _PHOTOSHOP_STALE = frozenset((1033, 1036))  # thumbnails; they show the old picture
 
@@ -196,13 +195,14 @@ def kept_png_chunks(png: bytes) -> tuple[tuple[bytes, bytes], ...]:
     """(type, data) of the chunks of a PNG file that stay true for an edited picture, in their order."""
     return tuple(
         (kind, data)
-        for kind, data in _png_chunks(png)
+        for kind, data in png_chunks(png)
         # "Raw profile type exif" is ImageMagick's old way to keep EXIF: it may hold an orientation and a thumbnail.
         if kind in _PNG_KEPT and not data.startswith((_XMP_KEYWORD, b"Raw profile type"))
     )
 
 
-def _png_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+def png_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """(type, data) of every chunk of a PNG file, in their order; checksums are not looked at."""
     position = 8
     while position + 12 <= len(png):
         length, kind = struct.unpack_from(">L4s", png, position)
@@ -210,19 +210,14 @@ def _png_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += 12 + length
 
 
-def bare_png(png: bytes) -> bytes:
-    """The PNG file with nothing but its first picture: OpenCV complains on stderr about what else is there."""
-    kept = ((kind, data) for kind, data in _png_chunks(png) if kind in _PNG_PICTURE)
-    return png[:8] + b"".join(_packed(kind, data) for kind, data in kept)
-
-
 def with_png_chunks(png: bytes, chunks: list[tuple[bytes, bytes]]) -> bytes:
     """The PNG file with the chunks put in right after its header."""
     header_end = 8 + 12 + 13
-    return png[:header_end] + b"".join(_packed(kind, data) for kind, data in chunks) + png[header_end:]
+    return png[:header_end] + b"".join(packed_chunk(kind, data) for kind, data in chunks) + png[header_end:]
 
 
-def _packed(kind: bytes, data: bytes) -> bytes:
+def packed_chunk(kind: bytes, data: bytes) -> bytes:
+    """The bytes of a PNG chunk: its length, type, data and checksum."""
     return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
 
 

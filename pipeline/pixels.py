@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from pipeline import png
 from pipeline.color import cmyk_to_rgb
-from pipeline.metadata import bare_png
 from pipeline.photo import Photo, PhotoError
 
 
@@ -24,7 +24,7 @@ def read_pixels(
     Raises PhotoError for pixels that a photo does not have, such as floating-point numbers.
     """
     if _is_16_bit(image, format_name, data) and not image.mode.startswith("I"):
-        photo = _from_channels(_read_16_bit_color(image, bare_png(data) if format_name == "PNG" else data))
+        photo = _from_channels(_read_16_bit_color(image, png.checked(data) if format_name == "PNG" else data))
     else:
         photo = _from_pillow(image, format_name, icc)
     # Pillow and OpenCV both turn TIFF files by themselves when they decode them, and no others.
