@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pipeline.remote import Place, Url
+from pipeline.remote import place as meant
 from pipeline.text import quoted
 
 
@@ -34,9 +36,26 @@ def box(text: str) -> tuple[int, int, int, int]:
 
 
 def path(text: str) -> Path:
+    found = place(text)
+    if isinstance(found, Url):
+        raise argparse.ArgumentTypeError(f"only photos and results may be behind a URL: copy {quoted(text)} here")
+    return found
+
+
+def place(text: str) -> Place:
     if not text or "\0" in text:  # an empty one is the current folder to Python: a variable that was not set
         raise argparse.ArgumentTypeError(f"expected the name of a file or folder, got {quoted(text)}")
-    return Path(text)
+    try:
+        return meant(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def writable_place(text: str) -> Place:
+    found = place(text)
+    if isinstance(found, Url) and found.is_read_only:
+        raise argparse.ArgumentTypeError(f"{found.scheme}:// can only be read, got {quoted(text)}")
+    return found
 
 
 def name(text: str) -> str:

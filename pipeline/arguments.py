@@ -99,7 +99,7 @@ def _photo_command(commands: argparse._SubParsersAction[_Parser], name: str, hel
         name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", allow_abbrev=False
     )
     command.add_argument(
-        "inputs", nargs="+", type=argument_types.path, metavar="PHOTO", help="photos, or folders of them"
+        "inputs", nargs="+", type=argument_types.place, metavar="PHOTO", help="photos, folders of them, URLs of either"
     )
 
     _add_output(command, name)
@@ -116,14 +116,20 @@ def _add_output(command: _Parser, name: str) -> None:
     output = command.add_argument_group("output")
     if name == "masks":
         output.add_argument(
-            "--out", type=argument_types.path, metavar="DIR", help="where they go (PHOTO-masks beside a single photo)"
+            "--out",
+            type=argument_types.writable_place,
+            metavar="DIR",
+            help="where they go (PHOTO-masks beside a single photo)",
         )
     else:
         output.add_argument(
-            "-o", dest="output", type=argument_types.path, metavar="FILE", help="the result of a single photo"
+            "-o", dest="output", type=argument_types.writable_place, metavar="FILE", help="the result of a single photo"
         )
         output.add_argument(
-            "--out", type=argument_types.path, metavar="DIR", help="where the results go; the folders' tree is kept"
+            "--out",
+            type=argument_types.writable_place,
+            metavar="DIR",
+            help="where the results go; the folders' tree is kept",
         )
         output.add_argument(
             "--quality",

@@ -8,21 +8,27 @@ import os
 import secrets
 from pathlib import Path
 
+from pipeline import remote
+from pipeline.remote import Place, Url
+
 _LONGEST = 100  # characters of a name that go into the name of its partial file: file systems take about 255 bytes
 
 
-def in_the_way(path: Path) -> str:
+def in_the_way(path: Place) -> str:
     """What to say where a file of that name is there already."""
     return f"{path} exists already: choose another name, or allow overwriting (--overwrite)"
 
 
-def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
+def write_bytes(path: Place, data: bytes, *, overwrite: bool = False) -> None:
     """Writes the file in one step: whoever looks sees the old state or the whole new file, after a crash too.
 
     The data goes to a file beside it first, onto the disk, and then takes the name. Its permissions are those of any
-    new file (0666 less the umask); a link is followed, so that it stays a link.
+    new file (0666 less the umask); a link is followed, so that it stays a link. A Url: as `remote.write_bytes` does.
     Raises FileExistsError if there is a file of that name and overwrite is False, OSError where it cannot be written.
     """
+    if isinstance(path, Url):
+        remote.write_bytes(path, data, overwrite=overwrite)
+        return
     try:
         path = path.resolve()
     except RuntimeError as error:  # Python's way to say it before 3.13
@@ -47,8 +53,11 @@ def write_bytes(path: Path, data: bytes, *, overwrite: bool = False) -> None:
     _sync_folder(path.parent)
 
 
-def remove_partials(path: Path) -> None:
+def remove_partials(path: Place) -> None:
     """Removes what writers of that file left beside it when they were killed. None may be at work."""
+    if isinstance(path, Url):
+        remote.remove_partials(path)
+        return
     path = path.resolve()
     for partial in path.parent.glob(f".{glob.escape(path.name[:_LONGEST])}.{'[0-9a-f]' * 8}.partial"):
         partial.unlink(missing_ok=True)

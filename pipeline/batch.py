@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
 from pipeline.atomic import in_the_way, remove_partials
@@ -18,6 +17,7 @@ from pipeline.effects import Masks
 from pipeline.inputs import Task
 from pipeline.job import Job, Outcome, attempt, failure, load_models
 from pipeline.journal import Journal
+from pipeline.remote import Place
 from pipeline.report import Reporter
 from pipeline.selection import Pick
 
@@ -67,7 +67,7 @@ def run(
     Raises JournalError, and whatever the runner's start raises; single photos that fail do not.
     """
     journal.begin(tasks, afresh=afresh)
-    outcomes: dict[Path, Outcome] = {}
+    outcomes: dict[Place, Outcome] = {}
     to_do = []
     for task in tasks:
         known = journal.done(task, job)

@@ -64,13 +64,20 @@ def add_running(command: argparse.ArgumentParser) -> None:
     many = command.add_argument_group(
         "many photos",
         "A folder's results come with a report.csv and a journal: the same command, started again after it was killed, "
-        "goes on where it was.",
+        "goes on where it was. Photos and --out may be URLs that fsspec knows, such as s3://bucket/photos (http:// can "
+        "only be read); the journal of such results stays on this machine, the report is put beside them at the end.",
     )
     many.add_argument(
         "--recipe",
         type=argument_types.path,
         metavar="TOML",
         help="options by their long names, as if they stood here first",
+    )
+    many.add_argument(
+        "--journal",
+        type=argument_types.path,
+        metavar="FILE",
+        help="where the journal lies if --out is a URL (in your folder for programs' state, by the URL)",
     )
     many.add_argument("--watch", action="store_true", help="go on with each photo that is put into the folders")
     many.add_argument(

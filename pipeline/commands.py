@@ -17,6 +17,7 @@ from pipeline.job import Job, Outcome, check_target
 from pipeline.many import check_running, run_all
 from pipeline.models import Models, constructor_options, main_subject
 from pipeline.photo import Pixels
+from pipeline.remote import Url
 from pipeline.selection import Pick
 from pipeline.sheet import PREVIEW_PX
 from segment import SEGMENTERS, Click
@@ -51,6 +52,8 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
 
     if len(args.inputs) > 1:
         raise InputError("a film is done by itself: give one")
+    if any(isinstance(one, Url) for one in (*args.inputs, args.out, args.output)):
+        raise InputError("a film must lie on this machine, and its result too: copy it here")
     source = args.inputs[0]
     folder = args.out or source.parent
     target = args.output or folder / f"{source.stem}{_SUFFIX[args.command]}{source.suffix}"
@@ -76,7 +79,7 @@ def run_masks(args: argparse.Namespace) -> int:
     """Saves masks and boxes of every photo. Returns the exit code; raises as `run_effect` does."""
     from pipeline.atomic import in_the_way, write_bytes
     from pipeline.coco import document
-    from pipeline.journal import JOURNAL_FILE
+    from pipeline.journal import journal_file
 
     pick = _pick(args)
     check_running(args)
@@ -87,7 +90,8 @@ def run_masks(args: argparse.Namespace) -> int:
         args.out = args.inputs[0].with_name(f"{args.inputs[0].stem}-masks")
     _check_places(args)
     file = args.out / _MASKS_FILE
-    if file.exists() and not args.overwrite and not args.dry_run and not (args.out / JOURNAL_FILE).exists():
+    is_own = (args.journal or journal_file(args.out)).exists()
+    if not is_own and not args.overwrite and not args.dry_run and file.exists():
         raise FileExistsError(in_the_way(file))
     outcomes, code = _run(args, pick, Masks())
     annotated = [outcome.annotated for outcome in outcomes if outcome.annotated]
@@ -195,6 +199,10 @@ def _check_places(args: argparse.Namespace) -> None:
             raise InputError("-o names one file: for several photos give a folder with --out DIR")
         if args.output.is_dir():
             raise InputError(f"{args.output} is a folder: give it with --out")
+    elif args.out is None and any(isinstance(one, Url) and one.is_read_only for one in args.inputs):
+        raise InputError("http:// can only be read: say where the results go with --out DIR")
+    elif isinstance(args.out, Url):  # a folder there is there once something is in it
+        return
     elif args.out is not None and args.out.exists() and not args.out.is_dir():
         raise InputError(f"--out {args.out} is a file: it must be a folder, or a name that is free")
 

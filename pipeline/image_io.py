@@ -9,6 +9,7 @@ from pipeline.atomic import in_the_way, write_bytes
 from pipeline.formats import BY_EXTENSION, MAIN_EXTENSIONS
 from pipeline.note import noted
 from pipeline.photo import Photo, PhotoError
+from pipeline.remote import Place, Url
 
 MAX_PIXELS = 200_000_000  # the largest phone sensors; more than that decompressed is more likely an attack
 _LONGEST_PIXEL, _LONGEST_REST = 8, 2**28  # bytes: of a pixel with four channels of 16 bits, of all but the pixels
@@ -16,7 +17,7 @@ _FIRST_BYTES = 16  # say what kind of file it is
 _HEADER_BYTES = 2**18  # enough for the header behind the longest EXIF and ICC blocks that cameras write
 
 
-def load(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
+def load(path: str | Place, *, max_pixels: int = MAX_PIXELS) -> Photo:
     """The photo of a file: JPEG, PNG, WebP, TIFF, BMP, GIF (first frame), AVIF, HEIC where pillow-heif is there.
 
     Turned the right way up by its EXIF orientation; what the file is comes from its content, not from its name.
@@ -24,25 +25,34 @@ def load(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Photo:
     length and 64 MiB (tests/files); a file too long for max_pixels is not read.
     Raises PhotoError with one line that says what is wrong, OSError if the file cannot be opened.
     """
-    from pipeline.decode import check_kind, decode  # Pillow and OpenCV: not needed for --help
+    from pipeline.decode import decode  # Pillow and OpenCV: not needed for --help
 
-    path = Path(path)
+    path = path if isinstance(path, Url) else Path(path)
     try:
-        _check_ordinary(path)
-        with path.open("rb") as file:
-            check_kind(file.read(_FIRST_BYTES))  # a film that is called .jpg is not read whole
-            _check_length(path, max_pixels)
-            file.seek(0)
-            data = file.read()
-        return decode(data, max_pixels=max_pixels)
+        return decode(_content(path, max_pixels), max_pixels=max_pixels)
     except PhotoError as error:
         raise PhotoError(f"{path} cannot be read: {error}") from error
 
 
-def size_of(path: Path) -> tuple[int, int]:
+def _content(path: Place, max_pixels: int) -> bytes:
+    from pipeline.decode import check_kind
+
+    if isinstance(path, Url):
+        return path.read_bytes(at_most=_longest(max_pixels))
+    _check_ordinary(path)
+    with path.open("rb") as file:
+        check_kind(file.read(_FIRST_BYTES))  # a film that is called .jpg is not read whole
+        _check_length(path, max_pixels)
+        file.seek(0)
+        return file.read()
+
+
+def size_of(path: Place) -> tuple[int, int]:
     """Width and height of the file's picture, before any turn, from its header. Raises PhotoError, OSError."""
     from pipeline.decode import check_kind, size
 
+    if isinstance(path, Url):
+        return size(path.read_bytes(first=_HEADER_BYTES))
     _check_ordinary(path)
     with path.open("rb") as file:
         data = file.read(_HEADER_BYTES)
@@ -69,7 +79,7 @@ def _check_ordinary(path: Path) -> None:
 
 def _check_length(path: Path, max_pixels: int) -> None:
     """Raises PhotoError for a file longer than any photo of so many pixels: it would be read into memory."""
-    length, longest = path.stat().st_size, max_pixels * _LONGEST_PIXEL + _LONGEST_REST
+    length, longest = path.stat().st_size, _longest(max_pixels)
     if length > longest:
         raise PhotoError(
             f"it is {length / 1e9:.1f} GB long; for {max_pixels / 1e6:.4g} MP, the limit, a photo needs at most "
@@ -77,9 +87,13 @@ def _check_length(path: Path, max_pixels: int) -> None:
         )
 
 
+def _longest(max_pixels: int) -> int:
+    return max_pixels * _LONGEST_PIXEL + _LONGEST_REST
+
+
 def save(
     photo: Photo,
-    path: str | Path,
+    path: str | Place,
     *,
     quality: int | None = None,
     overwrite: bool = False,
@@ -98,11 +112,12 @@ def save(
     """
     from pipeline.encode import encode
 
-    path = Path(path)
+    path = path if isinstance(path, Url) else Path(path)
     format_name = format_of(path)
     if not overwrite and path.exists():  # asked here too: encoding first would waste the time
         raise FileExistsError(in_the_way(path))
-    if path.exists() and not path.is_file():  # a device or a pipe would be replaced by the photo
+    # A device or a pipe would be replaced by the photo.
+    if isinstance(path, Path) and path.exists() and not path.is_file():
         raise PhotoError(f"{path} cannot be written: there is something of that name that is no file")
     if strip_metadata:
         from pipeline.private import without_private
@@ -118,7 +133,7 @@ def save(
     return tuple(notes)
 
 
-def format_of(path: Path) -> str:
+def format_of(path: Place) -> str:
     """Pillow's name of the format that the file's extension means. Raises PhotoError for an unknown extension."""
     try:
         return BY_EXTENSION[path.suffix.lower()]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline.formats import BY_EXTENSION
+from pipeline.remote import Place, Url, files_below, relative
 from pipeline.selection import Pick
 
 SHEET_FILE = "clickaway-preview.png"  # what a dry run writes
@@ -23,8 +24,8 @@ class InputError(ValueError):
 class Task:
     """One photo to do."""
 
-    source: Path
-    target: Path
+    source: Place
+    target: Place
     name: str = ""  # the photo below the folder that was named, with slashes: what files that list photos call it
     pick: Pick = field(default_factory=Pick)
     overwrite: bool = False
@@ -32,9 +33,9 @@ class Task:
 
 
 def plan(
-    inputs: Sequence[Path],
+    inputs: Sequence[Place],
     *,
-    out: Path | None = None,
+    out: Place | None = None,
     suffix: str = "",
     extension: str | None = None,
     may_be_empty: bool = False,
@@ -49,13 +50,13 @@ def plan(
     is given without out; OSError if a folder cannot be listed.
     """
     tasks: list[Task] = []
-    seen: set[Path] = set()
+    seen: set[Place] = set()
     roots = _root_names(inputs)
     for source in inputs:
         if source.is_dir():
             if out is None:
                 raise InputError(f"{source} is a folder: say where the results go with --out DIR")
-            found = [(path, path.relative_to(source)) for path in _photos_below(source, leave_out=out)]
+            found = [(path, relative(path, source)) for path in _photos_below(source, leave_out=out)]
             if not found and not may_be_empty:
                 raise InputError(f"there is no photo in the folder {source}: expected {', '.join(BY_EXTENSION)} files")
             places = [(path, out / roots[source] / below, roots[source] / below) for path, below in found]
@@ -72,8 +73,11 @@ def plan(
     return _without_shared_targets(tasks)
 
 
-def _photos_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:
+def _photos_below(folder: Place, *, leave_out: Place) -> Iterator[Place]:
     """The photos in a folder and below, by name. Hidden ones and links to folders (they may be loops) are passed by."""
+    if isinstance(folder, Url):
+        yield from _remote_photos_below(folder, leave_out=leave_out)
+        return
     results = leave_out.resolve()
     for parent, folders, names in os.walk(folder, onerror=_raise):
         inside = Path(parent)
@@ -84,17 +88,30 @@ def _photos_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:
                 yield inside / name
 
 
+def _remote_photos_below(folder: Url, *, leave_out: Place) -> Iterator[Url]:
+    """As `_photos_below`, in the same order: a folder's photos before those in its folders."""
+    found = []
+    for file in files_below(folder):
+        parts = file.relative_to(folder).parts
+        is_result = isinstance(leave_out, Url) and leave_out != folder and leave_out.holds(file)
+        is_photo = file.suffix.lower() in BY_EXTENSION and file.name != SHEET_FILE
+        if is_photo and not is_result and not any(part.startswith(".") for part in parts):
+            found.append(([(True, part) for part in parts[:-1]] + [(False, parts[-1])], file))
+    for _, file in sorted(found):
+        yield file
+
+
 def _raise(error: OSError) -> None:
     """What os.walk does not do by itself: photos that it cannot list would be left out in silence."""
     raise error
 
 
-def _root_names(inputs: Sequence[Path]) -> dict[Path, Path]:
+def _root_names(inputs: Sequence[Place]) -> dict[Place, Path]:
     """Folder -> the name below which its photos go: none for a single one, else its own, with a number if need be."""
     folders = list(dict.fromkeys(path for path in inputs if path.is_dir()))
     if len(inputs) == 1:
         return dict.fromkeys(folders, Path())
-    names: dict[Path, Path] = {}
+    names: dict[Place, Path] = {}
     for folder in folders:
         name, number = folder.resolve().name or "root", 1
         while _key(Path(name)) in {_key(other) for other in names.values()}:
@@ -104,7 +121,7 @@ def _root_names(inputs: Sequence[Path]) -> dict[Path, Path]:
     return names
 
 
-def with_kept_targets(tasks: Sequence[Task], earlier: Mapping[Path, Path]) -> list[Task]:
+def with_kept_targets(tasks: Sequence[Task], earlier: Mapping[Place, Place]) -> list[Task]:
     """The tasks, those done earlier with the target that they had then; no two share one.
 
     earlier: absolute source -> target. A photo that comes into a folder later must not change another's result's name.
@@ -148,12 +165,12 @@ def _numbered(tasks: Sequence[Task], taken: set[str]) -> list[Task]:
     return unique
 
 
-def _with_source_type(task: Task) -> Path:
+def _with_source_type(task: Task) -> Place:
     kind = task.source.suffix.lower().removeprefix(".")
     stem, added = task.source.stem, task.target.stem.removeprefix(task.source.stem)
     return task.target.with_name(f"{stem}-{kind}{added}{task.target.suffix}")
 
 
-def _key(path: Path) -> str:
+def _key(path: Place) -> str:
     """The same for two names that some file system cannot tell apart."""
     return unicodedata.normalize("NFC", str(path)).casefold()

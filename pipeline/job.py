@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 import traceback
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from pipeline.effects import CutOut, Effect, Erase, Masks, apply
 from pipeline.inputs import Task
 from pipeline.models import Models
 from pipeline.photo import Photo, PhotoError
+from pipeline.remote import Place, Url
 from pipeline.selection import Pick, check_classes, choose
 from pipeline.text import shown
 from segment.base import NoObjectError, Selection
@@ -53,8 +53,8 @@ class Edited:
 class Outcome:
     """What became of one photo."""
 
-    source: Path
-    target: Path
+    source: Place
+    target: Place
     seconds: float = 0.0  # reading, editing and saving
     error: str | None = None  # one line; None: it is done, or skipped
     skipped: str | None = None  # why
@@ -63,7 +63,7 @@ class Outcome:
     label: str | None = None
     score: float | None = None
     notes: tuple[str, ...] = ()
-    files: tuple[Path, ...] = ()  # what was written
+    files: tuple[Place, ...] = ()  # what was written
     annotated: AnnotatedPhoto | None = None  # of the objects whose masks were saved
     preview: NDArray[np.uint8] | None = field(default=None, compare=False)
     trace: str | None = field(default=None, compare=False)  # of the error, for whoever looks for its cause
@@ -75,8 +75,8 @@ class Outcome:
 
 
 def process(
-    source: Path,
-    target: Path,
+    source: Place,
+    target: Place,
     pick: Pick,
     effect: Effect,
     models: Models,
@@ -140,7 +140,7 @@ def edit_photo(photo: Photo, task: Task, job: Job) -> Edited:
 
 def save(edited: Edited, task: Task, job: Job) -> Outcome:
     """The last step: writes the result, and says what was done. Raises PhotoError, FileExistsError, OSError."""
-    files: tuple[Path, ...] = ()
+    files: tuple[Place, ...] = ()
     notes = edited.notes
     annotated = None
     if job.preview_px is None:
@@ -204,7 +204,7 @@ def _preview(photo: Photo, found: tuple[Selection, ...], job: Job) -> NDArray[np
     return marked(photo.rgb, [one.mask for one in found], longer_px=job.preview_px)
 
 
-def check_target(target: Path, effect: Effect, *, overwrite: bool) -> None:
+def check_target(target: Place, effect: Effect, *, overwrite: bool) -> None:
     """Raises what saving would, before any work is done: for an unknown or unfit format, for a file in the way."""
     from pipeline.formats import HOLDS_ALPHA
 
@@ -216,6 +216,10 @@ def check_target(target: Path, effect: Effect, *, overwrite: bool) -> None:
         )
     if not overwrite and target.exists():
         raise FileExistsError(in_the_way(target))
+    if isinstance(target, Url):
+        if target.is_read_only:
+            raise PhotoError(f"{target} cannot be written: {target.scheme}:// can only be read")
+        return
     if target.parent.exists() and not target.parent.is_dir():
         raise PhotoError(f"{target} cannot be written: {target.parent} is no folder")
 

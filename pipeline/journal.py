@@ -1,4 +1,7 @@
-"""The state of each photo of a batch, in a SQLite file beside the results: what a run that was killed goes on from."""
+"""The state of each photo of a batch, in a SQLite file: what a run that was killed goes on from.
+
+It lies beside the results; for results behind a URL it lies on this machine, for SQLite needs a disk.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ import numpy as np
 from pipeline.coco import AnnotatedPhoto
 from pipeline.inputs import Task
 from pipeline.job import Job, Outcome
+from pipeline.remote import Place, Url, place, relative
 
 JOURNAL_FILE = ".clickaway-journal.sqlite"
 _VERSION = 1  # of the tables
@@ -40,8 +44,10 @@ class JournalError(OSError):
 class Journal:
     """Which photos are started, done and failed. One process at a time has it: a second one is refused."""
 
-    def __init__(self, out: Path | None):
+    def __init__(self, out: Place | None, *, file: Path | None = None):
         """out: the folder of results, made if need be; None keeps the journal in memory, for this run alone.
+
+        file: where the journal lies; None: as `journal_file` says.
 
         Raises JournalError where another run has it or it is no journal, OSError where the folder cannot be written.
         """
@@ -49,7 +55,8 @@ class Journal:
         self._file = ":memory:"
         if out is not None:
             out.mkdir(parents=True, exist_ok=True)
-            path = out / JOURNAL_FILE
+            path = file or journal_file(out)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()  # SQLite would not say why it cannot
             self._file = str(path)
         with self._plain_errors():
@@ -110,20 +117,20 @@ class Journal:
         with self._plain_errors():
             self._database.execute("UPDATE photo SET state = ?, outcome = ? WHERE target = ?", values)
 
-    def targets(self) -> dict[Path, Path]:
+    def targets(self) -> dict[Place, Place]:
         """Absolute source -> the target that it was given by an earlier run."""
         with self._plain_errors():
             rows = self._database.execute("SELECT source, target FROM photo").fetchall()
         out = self._out or Path()
-        return {Path(os.fsdecode(source)): out / os.fsdecode(target) for source, target in rows}
+        return {place(os.fsdecode(source)): out / os.fsdecode(target) for source, target in rows}
 
     def _row(self, query: str, key: str | bytes) -> tuple[Any, ...] | None:
         with self._plain_errors():
             row: tuple[Any, ...] | None = self._database.execute(query, (key,)).fetchone()
         return row
 
-    def _key(self, target: Path) -> str | bytes:
-        return _text(target if self._out is None else target.relative_to(self._out))
+    def _key(self, target: Place) -> str | bytes:
+        return _text(target if self._out is None else relative(target, self._out))
 
     @contextmanager
     def _plain_errors(self) -> Iterator[None]:
@@ -135,6 +142,14 @@ class Journal:
             raise JournalError(f"the journal {self._file} cannot be written: {error}") from error
         except sqlite3.DatabaseError as error:
             raise JournalError(f"{self._file} is damaged or no journal ({error}): remove it to start anew") from error
+
+
+def journal_file(out: Place) -> Path:
+    """Where the journal of those results lies: beside them, or for a URL in this user's folder for programs' state."""
+    if isinstance(out, Path):
+        return out / JOURNAL_FILE
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "clickaway" / f"{hashlib.sha256(str(out).encode()).hexdigest()[:16]}.sqlite"
 
 
 def fingerprint(task: Task, job: Job) -> str:
@@ -152,8 +167,10 @@ def fingerprint(task: Task, job: Job) -> str:
     return hashlib.sha256(repr(asked).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _file_state(path: Path | None) -> tuple[int, int] | None:
+def _file_state(path: Place | None) -> tuple[int, int] | str | None:
     try:
+        if isinstance(path, Url):
+            return path.state()
         state = path.stat() if path is not None else None
     except OSError:  # it vanished: whoever reads it will say so
         return None
@@ -166,19 +183,19 @@ def _plain(value: object) -> object:
     return value
 
 
-def _text(path: Path) -> str | bytes:
+def _text(path: Place) -> str | bytes:
     """The name as text; one that is no text as bytes, for Linux allows any."""
     try:
         path.as_posix().encode()
     except UnicodeEncodeError:
-        return os.fsencode(path)
+        return os.fsencode(str(path))
     return path.as_posix()
 
 
 def _to_json(outcome: Outcome) -> str:
     left_out = ("source", "target", "preview", "trace")
     values = {one.name: getattr(outcome, one.name) for one in fields(outcome) if one.name not in left_out}
-    values["files"] = [os.fspath(file) for file in outcome.files]
+    values["files"] = [str(file) for file in outcome.files]
     values["annotated"] = asdict(outcome.annotated) if outcome.annotated else None
     return json.dumps(values)
 
@@ -189,6 +206,8 @@ def _from_json(text: str, task: Task) -> Outcome:
     if annotated:
         size = tuple(annotated["image_hw"])
         annotated = AnnotatedPhoto(annotated["file_name"], size, tuple(annotated["annotations"]))
-    files = tuple(Path(file) for file in values.pop("files"))
+    # Only whose results lie behind a URL has such files: a journal that came with a folder makes nobody ask a server.
+    meant = place if isinstance(task.target, Url) else Path
+    files = tuple(meant(file) for file in values.pop("files"))
     notes = tuple(values.pop("notes"))
     return Outcome(task.source, task.target, annotated=annotated, files=files, notes=notes, **values)

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection as pipes
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
 
 from pipeline import image_io
 from pipeline.inputs import Task
 from pipeline.job import Job, Outcome, failure
 from pipeline.machine import cores, gpus
 from pipeline.photo import PhotoError
+from pipeline.remote import Place
 from pipeline.selection import Pick
 from pipeline.worker import serve
 
@@ -40,7 +40,7 @@ class _Worker:
     connection: pipes.Connection
     is_ready: bool = False
     is_checking: bool = False  # has one photo alone, whose worker died before
-    flying: dict[Path, tuple[Task, int]] = field(default_factory=dict)  # target -> the task and its bytes
+    flying: dict[Place, tuple[Task, int]] = field(default_factory=dict)  # target -> the task and its bytes
 
 
 class Workers:
@@ -197,7 +197,7 @@ def _bytes_needed(task: Task) -> int:
     """An estimate from the photo's size; 0 where that cannot be read, for it will not be decoded either."""
     try:
         width, height = image_io.size_of(task.source)
-    except (PhotoError, OSError):
+    except (PhotoError, OSError, ImportError):
         return 0
     return width * height * BYTES_PER_PIXEL
 

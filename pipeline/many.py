@@ -6,11 +6,13 @@ import argparse
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
+from pathlib import Path
 
 from pipeline import batch
 from pipeline.inputs import SHEET_FILE, InputError, Task, with_kept_targets
 from pipeline.job import Job, Outcome
 from pipeline.journal import Journal
+from pipeline.remote import Place, Url
 from pipeline.report import Reporter, check_report, write_report
 from pipeline.selection import Pick
 
@@ -24,6 +26,10 @@ def check_running(args: argparse.Namespace) -> None:
     """Raises InputError where options about running contradict each other."""
     if args.overwrite and args.skip_existing:
         raise InputError("--overwrite and --skip-existing contradict each other: give one of them")
+    if args.journal is not None and not isinstance(args.out, Url):
+        raise InputError("--journal is for results behind a URL: a folder's journal lies in it")
+    if args.watch and any(isinstance(path, Url) for path in args.inputs):
+        raise InputError("--watch needs a folder on this machine: a URL cannot be watched")
     if args.watch and not any(path.is_dir() for path in args.inputs):
         raise InputError("--watch needs a folder to watch")
     if args.watch and args.out is None:
@@ -60,7 +66,7 @@ def run_all(
     out = args.out if _is_batch(args) else None
     if out is not None:
         check_report(out)
-    with Journal(out) as journal:
+    with Journal(out, file=args.journal) as journal:
         if args.watch:
             from pipeline.watch import watch
 
@@ -101,13 +107,18 @@ def _show(
     chosen = [tasks[index] for index in spread(len(tasks))]
     with Journal(None) as journal, _reporter(chosen, args) as reporter:
         outcomes, _ = batch.run(chosen, job, start_runner, journal, reporter)
-        file = (args.out or args.inputs[0].parent) / SHEET_FILE
+        file = _sheet_folder(args) / SHEET_FILE
         file.parent.mkdir(parents=True, exist_ok=True)
         save(Photo(sheet(outcomes)), file, overwrite=True)
         if not args.quiet and not args.json_lines:
             some = f"{len(chosen)} of {len(tasks)} photos, evenly spread" if len(chosen) < len(tasks) else "all photos"
             print(f"nothing was changed; {file} shows {some}")
     return outcomes, _exit_code(outcomes)
+
+
+def _sheet_folder(args: argparse.Namespace) -> Place:
+    folder: Place = args.out or args.inputs[0].parent
+    return Path() if isinstance(folder, Url) and folder.is_read_only else folder
 
 
 def _reporter(tasks: Sequence[Task], args: argparse.Namespace) -> Reporter:
@@ -119,8 +130,15 @@ def _is_batch(args: argparse.Namespace) -> bool:
     return args.out is not None and (len(args.inputs) > 1 or args.inputs[0].is_dir())
 
 
+def _is_in_memory(args: argparse.Namespace) -> bool:
+    """Whether photos or results are in this process's own memory, where no worker could see them."""
+    return any(isinstance(one, Url) and one.scheme == "memory" for one in (*args.inputs, args.out, args.output))
+
+
 def _runner(number: int, job: Job, example: Pick, args: argparse.Namespace) -> AbstractContextManager[batch.Runner]:
     if args.engine == "ray":
+        if _is_in_memory(args):
+            raise InputError("memory:// is this process's own memory: other machines cannot see it")
         from pipeline.ray import RayWorkers
 
         return RayWorkers(job, example, address=args.address, count=args.workers, gpus=args.gpus or 0)
@@ -129,7 +147,7 @@ def _runner(number: int, job: Job, example: Pick, args: argparse.Namespace) -> A
     wanted = args.workers
     if wanted is None:
         wanted = 0 if number <= _FEW and args.memory is None else cores()
-    if wanted == 0:
+    if wanted == 0 or _is_in_memory(args):
         return batch.Here(job, example)
     from pipeline.local import Workers
 

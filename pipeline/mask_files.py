@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.image_io import MAX_PIXELS, load, save
 from pipeline.photo import Encoding, Photo, PhotoError, luma, to_uint8
+from pipeline.remote import Place
 from segment.base import Mask
 
 _HALF = 128
@@ -65,7 +66,7 @@ def _border(mask: Mask) -> Mask:
     return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
 
 
-def write_mask(mask: Mask, path: Path, *, overwrite: bool = False) -> None:
+def write_mask(mask: Mask, path: Place, *, overwrite: bool = False) -> None:
     """Writes the mask as a black and white PNG, white on the object, whole or not at all."""
     grey = np.where(mask, 255, 0).astype(np.uint8)
     photo = Photo(np.repeat(grey[..., np.newaxis], 3, axis=2), mode="1", encoding=Encoding("PNG"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipeline import coco
 from pipeline.inputs import Task
 from pipeline.mask_files import write_mask
 from pipeline.models import Models
+from pipeline.remote import Place
 from pipeline.selection import Pick, choose, objects_of
 from segment.base import Image, Selection
 
@@ -25,7 +25,7 @@ def objects_to_save(image: Image, pick: Pick, models: Models) -> tuple[tuple[Sel
     return tuple(objects_of(image, pick.classes, models.clicked)), []
 
 
-def save_masks(found: Sequence[Selection], task: Task) -> tuple[tuple[Path, ...], coco.AnnotatedPhoto]:
+def save_masks(found: Sequence[Selection], task: Task) -> tuple[tuple[Place, ...], coco.AnnotatedPhoto]:
     """Writes TARGET-1-person.png, TARGET-2-dog.png, ...; returns the files and the photo's annotations.
 
     Raises FileExistsError if one is there already and the task does not overwrite, OSError.

@@ -9,11 +9,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pipeline.atomic import write_bytes
 from pipeline.job import Outcome
+from pipeline.remote import Place
 from pipeline.text import shown
 
 REPORT_FILE = "report.csv"
@@ -64,7 +64,7 @@ class Reporter:
         sys.stdout.flush()  # whoever reads it as it comes is not kept waiting
         self._bar.update()
 
-    def summary(self, outcomes: Sequence[Outcome], *, earlier: int, report: Path | None) -> None:
+    def summary(self, outcomes: Sequence[Outcome], *, earlier: int, report: Place | None) -> None:
         """The last line."""
         seconds = time.perf_counter() - self._start
         counts = Counter(outcome.status for outcome in outcomes)
@@ -115,14 +115,14 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def check_report(out: Path) -> None:
+def check_report(out: Place) -> None:
     """Raises FileExistsError if a report.csv is there that is not one of these."""
     path = out / REPORT_FILE
     if path.exists() and not path.read_bytes().startswith(",".join(COLUMNS).encode()):
         raise FileExistsError(f"{path} is there and is no report of Clickaway: give another --out folder")
 
 
-def write_report(outcomes: Sequence[Outcome], out: Path) -> Path:
+def write_report(outcomes: Sequence[Outcome], out: Place) -> Place:
     """The table of all photos, whole or not at all. Returns its file."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")

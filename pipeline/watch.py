@@ -8,13 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from pathlib import Path
 from types import FrameType
 
 from pipeline import batch
-from pipeline.inputs import Task, with_kept_targets
+from pipeline.inputs import InputError, Task, with_kept_targets
 from pipeline.job import Job, Outcome
 from pipeline.journal import Journal
+from pipeline.remote import Place, Url
 from pipeline.report import Reporter, write_report
 
 EVERY_S = 1.0  # a photo whose size and time did not change for so long is no longer being copied
@@ -32,7 +32,7 @@ def watch(
     plan: the tasks for all photos that are there now. The runner is started once and kept. A photo is done again when
     its file changes; one that failed too.
     """
-    known: dict[Path, Outcome] = {}
+    known: dict[Place, Outcome] = {}
 
     class Collecting(Reporter):
         """What is told counts, though Ctrl-C may come before its round is over."""
@@ -66,12 +66,14 @@ def watch(
 
 def _arrivals(plan: Callable[[], list[Task]]) -> Iterator[list[Task]]:
     """The tasks for photos that are new or have changed, whenever there are some."""
-    seen: dict[Path, tuple[int, int]] = {}
-    taken: dict[Path, tuple[int, int]] = {}
+    seen: dict[Place, tuple[int, int]] = {}
+    taken: dict[Place, tuple[int, int]] = {}
     while True:
-        now: dict[Path, tuple[int, int]] = {}
+        now: dict[Place, tuple[int, int]] = {}
         arrived = []
         for task in plan():
+            if isinstance(task.source, Url):
+                raise InputError("--watch needs a folder on this machine: a URL cannot be watched")
             try:
                 state = task.source.stat()
             except FileNotFoundError:  # taken away since it was listed
