@@ -281,6 +281,20 @@ def test_samples_without_an_object_are_background_and_do_not_end_the_run(tiny: M
     assert torch.isfinite(total)
 
 
+def test_regions_are_cut_out_right_though_the_net_s_memory_is_channels_last(tiny: MaskRCNNRecipe) -> None:
+    """mmcv's RoIAlign for processors took channels-last features for channels-first ones, and said nothing."""
+    import torch
+
+    from train_segment.mask_rcnn.fit import build, net_of
+
+    net = build(tiny, net_of(tiny, ("sofa",)))
+    features = [torch.zeros(1, 16, side, side) for side in (8, 4, 2)]
+    features[0][:, 3] = 1.0
+    rois = torch.tensor([[0.0, 8.0, 8.0, 40.0, 40.0]])
+    found = net.roi_head.bbox_roi_extractor([f.to(memory_format=torch.channels_last) for f in features], rois)
+    assert found[0].amax((1, 2)).tolist() == [float(channel == 3) for channel in range(16)]
+
+
 def test_a_command_that_cannot_work_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from train_segment.__main__ import main
 

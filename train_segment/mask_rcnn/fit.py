@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmcv.ops import RoIAlign
 from mmengine.config import ConfigDict
 from mmengine.runner import Runner
 
@@ -83,7 +84,16 @@ def build(recipe: MaskRCNNRecipe, net: SmallMaskRCNN) -> torch.nn.Module:
         segment.squeezenet_torch.start_from(model.backbone, recipe.encoder_weights)
     # Channels last: measured on 2 cores, 5.2 photos a CPU second in place of 4.1.
     trained: torch.nn.Module = model.to(memory_format=torch.channels_last)
+    for module in trained.modules():
+        if isinstance(module, RoIAlign):
+            module.register_forward_pre_hook(_channels_first)
     return trained
+
+
+def _channels_first(_: torch.nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """mmcv 2.1's RoIAlign for processors reads whatever memory it is given as channels first, in silence."""
+    features, rois = inputs
+    return features.contiguous(), rois
 
 
 def _runner(recipe: MaskRCNNRecipe, *, resume: bool) -> Runner:
