@@ -1,7 +1,7 @@
 """The runner on this machine's cores: worker processes, a bound on the memory of the photos that are being worked on.
 
-A worker that dies, by a fault in a library or because the system took its memory, costs one photo: those that it had
-are tried again, each alone in a worker, and one that brings its worker down again has failed.
+A worker that dies, by a fault in a library or because there was no more memory for it, costs one photo: those that it
+had are tried again, each alone in a worker, and one that brings its worker down again has failed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from multiprocessing import connection as pipes
 from multiprocessing.context import SpawnProcess
 
 from pipeline import image_io
+from pipeline.atomic import remove_partials
 from pipeline.inputs import Task
 from pipeline.job import Job, Outcome, failure
 from pipeline.machine import cores, gpus
 from pipeline.photo import PhotoError
 from pipeline.remote import Place
 from pipeline.selection import Pick
-from pipeline.worker import serve
+from pipeline.worker import OUT_OF_MEMORY, serve
 
 # What a photo takes at its peak. Measured on JPEGs of 12 and 24 MP with 2 % selected: 14 to erase and to cut out, 22 to
 # blur; 16 bits a channel take twice that.
@@ -151,6 +152,10 @@ class Workers:
         if not worker.is_ready:
             raise WorkerError(f"a worker process {cause} while it loaded the models: try fewer --workers")
         lost = [replace(task, overwrite=True) for task, _ in worker.flying.values()]  # a result would be its own
+        for task in lost:
+            remove_partials(task.target)
+        if worker.is_checking and worker.process.exitcode == OUT_OF_MEMORY:
+            return [failure(task, _too_hungry(self._memory_bytes)) for task in lost]
         if worker.is_checking:
             return [failure(task, WorkerError(f"its worker process {cause}, twice")) for task in lost]
         self._suspects.extend(lost)
@@ -159,7 +164,9 @@ class Workers:
     def _started(self, gpu: int | None) -> _Worker:
         context = multiprocessing.get_context("spawn")  # TensorFlow and PyTorch do not live through a fork
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, self._job, self._threads, gpu), daemon=True)
+        process = context.Process(
+            target=serve, args=(theirs, self._job, self._threads, gpu, self._memory_bytes), daemon=True
+        )
         process.start()
         theirs.close()  # so that its death closes the pipe
         return _Worker(process, ours)
@@ -209,7 +216,16 @@ def _too_large(needed: int, allowed: int) -> PhotoError:
     )
 
 
+def _too_hungry(allowed: int) -> PhotoError:
+    return PhotoError(
+        f"there is not enough memory for this photo, even alone: photos may take {allowed / 2**30:.1f} GiB; "
+        "raise that with --memory"
+    )
+
+
 def _cause(exit_code: int | None) -> str:
     if exit_code == -9:
         return "was killed, as the system does when memory runs out"
+    if exit_code == OUT_OF_MEMORY:
+        return "ran out of memory"
     return f"died (signal {-exit_code})" if exit_code and exit_code < 0 else f"ended (exit code {exit_code})"

@@ -17,6 +17,8 @@ from multiprocessing import parent_process
 from queue import Queue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline import memory
+
 if TYPE_CHECKING:
     from pipeline.inputs import Task
     from pipeline.job import Job
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 # What the libraries below NumPy, OpenCV, numba, TensorFlow and PyTorch ask for.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _TENSORFLOW_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+FAULT, OUT_OF_MEMORY = 1, 3  # exit codes
 
 
 class Step(NamedTuple):
@@ -34,13 +38,17 @@ class Step(NamedTuple):
     value: Any  # Photo, Edited or Outcome; a WeightsError where there is no model
 
 
-def serve(connection: pipes.Connection, job_and_example: bytes, threads: int, gpu: int | None) -> None:
+def serve(
+    connection: pipes.Connection, job_and_example: bytes, threads: int, gpu: int | None, memory_bytes: int
+) -> None:
     """The life of the process. Sends None when the models are loaded, then an Outcome for each Task that it is sent.
 
-    An exception that it sends instead means that no photo can be done. It ends when it is sent None.
-    gpu: the only one it may use; None leaves that open.
+    An exception that it sends instead means that no photo can be done. It ends when it is sent None; and with exit
+    code OUT_OF_MEMORY when a photo takes more than there is, for what is left of its libraries then nobody knows.
+    gpu: the only one it may use; None leaves that open. memory_bytes: what its photos may take.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
+    memory.go_first()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     for name in (*_THREADS, *_TENSORFLOW_THREADS):
         os.environ.setdefault(name, str(threads))
@@ -57,6 +65,7 @@ def serve(connection: pipes.Connection, job_and_example: bytes, threads: int, gp
     except Exception as error:
         _send(connection, error)
         return
+    memory.limit_photos(memory_bytes)
     connection.send(None)
     _work(connection, job)
 
@@ -66,7 +75,19 @@ def _end_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         pipes.wait([parent.sentinel])
-        os._exit(1)
+        os._exit(FAULT)
+
+
+def _or_end(do: Callable[[], None]) -> Callable[[], None]:
+    """The function, but an error in it ends the process: else the other threads would wait for this one for ever."""
+
+    def run() -> None:
+        try:
+            do()
+        except BaseException as error:
+            os._exit(OUT_OF_MEMORY if memory.ran_out(error) else FAULT)
+
+    return run
 
 
 def _work(connection: pipes.Connection, job: Job) -> None:
@@ -87,14 +108,17 @@ def _work(connection: pipes.Connection, job: Job) -> None:
             is_outcome = isinstance(step.value, Outcome)
             _send(connection, replace(step.value, seconds=step.seconds) if is_outcome else step.value)
 
-    saver = threading.Thread(target=save_all)
+    def edit_all() -> None:
+        while (step := photos.get()) is not None:
+            step = _next(step, edit_photo, job)
+            edited.put(step)
+            del step  # or its memory would be held until the next one comes
+        edited.put(None)
+
+    saver = threading.Thread(target=_or_end(save_all))
     saver.start()
-    threading.Thread(target=read_all, daemon=True).start()
-    while (step := photos.get()) is not None:
-        step = _next(step, edit_photo, job)
-        edited.put(step)
-        del step  # or its memory would be held until the next one comes
-    edited.put(None)
+    threading.Thread(target=_or_end(read_all), daemon=True).start()
+    _or_end(edit_all)()
     saver.join()
 
 
@@ -118,6 +142,8 @@ def _next(step: Step, do: Callable[[Any, Task, Job], Any], job: Job) -> Step:
     except WeightsError as error:
         value = error
     except Exception as error:
+        if memory.ran_out(error) or memory.is_short():
+            os._exit(OUT_OF_MEMORY)
         value = failure(task, error)
     return Step(task, seconds + time.perf_counter() - start, value)
 

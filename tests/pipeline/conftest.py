@@ -125,15 +125,18 @@ import os
 import signal
 from pathlib import Path
 
+import numpy as np
+
 from inpaint import load_inpainter
 from pipeline.models import Models
 from weights import WeightsError
 
 
 class CrashingModels(Models):
-    """Fills as Telea does; but red photos kill their process, green ones take all memory, blue ones miss weights.
+    """Fills as Telea does; but red photos kill their process, green ones say that memory ran out, blue miss weights.
 
-    Purple ones kill it the first time that one is tried.
+    Purple ones kill it the first time that one is tried, orange ones take too much memory then. Cyan ones take memory
+    until the system gives no more, yellow ones run out of it as TensorFlow does.
     """
 
     @property
@@ -154,14 +157,29 @@ class _CrashingInpainter:
         color = tuple(image[~hole][0].tolist())
         if color == (255, 0, 0):
             os.kill(os.getpid(), signal.SIGKILL)
-        if color == (255, 0, 255) and not Path(__file__).with_name("killed-once").exists():
-            Path(__file__).with_name("killed-once").touch()
+        if color == (255, 0, 255) and _first("killed-once"):
             os.kill(os.getpid(), signal.SIGKILL)
+        if color == (255, 128, 0) and _first("exhausted-once"):
+            raise MemoryError
         if color == (0, 255, 0):
             raise MemoryError
+        if color == (0, 255, 255):
+            taken = [np.empty(2**28, np.uint8) for _ in range(400)]  # 100 GiB; never written, so no memory is used
+            raise AssertionError(f"{len(taken)} pieces of memory, and nobody stopped it")
+        if color == (255, 255, 0):
+            import tensorflow as tf
+
+            tf.zeros([2**44])
         if color == (0, 0, 255):
             raise WeightsError("the weights are not here: fetch them")
         return load_inpainter("telea").inpaint(image, hole)
+
+
+def _first(name):
+    mark = Path(__file__).with_name(name)
+    is_first = not mark.exists()
+    mark.touch()
+    return is_first
 '''
 
 

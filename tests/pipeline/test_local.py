@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pipeline import local
+from pipeline.__main__ import main
 from pipeline.batch import Here
 from pipeline.effects import Erase
 from pipeline.inputs import Task
@@ -19,6 +24,13 @@ from weights import WeightsError
 PICK = Pick(boxes=((20, 20, 44, 44),))
 GIB = 2**30
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+CYAN, YELLOW, ORANGE = (0, 255, 255), (255, 255, 0), (255, 128, 0)
+
+_BOUND = "import resource as r, numpy; r.setrlimit(r.RLIMIT_DATA, (2**30, 2**30)); numpy.empty(2**31, numpy.uint8)"
+_IS_BOUND = subprocess.run([sys.executable, "-c", _BOUND], capture_output=True, check=False).returncode != 0
+needs_bounds = pytest.mark.skipif(
+    sys.platform != "linux" or not _IS_BOUND, reason="this system holds no process to a bound of memory"
+)
 
 
 def _tasks(draw, folder: Path, colors, out: str = "out") -> list[Task]:
@@ -46,18 +58,55 @@ def test_workers_write_the_same_bytes_as_this_process(draw, tmp_path):
         assert one.target.read_bytes() == other.target.read_bytes()
 
 
-def test_a_photo_that_kills_its_worker_fails_alone_and_so_does_one_that_takes_all_memory(draw, tmp_path, crashing):
-    job = Job(Erase(), crashing.CrashingModels())
-    tasks = _tasks(draw, tmp_path, [*_colors(3), RED, *_colors(3), GREEN, *_colors(3)])
-    with Workers(job, PICK, count=2, memory_bytes=GIB) as workers:
+ALONE = "there is not enough memory for this photo, even alone: photos may take 1.0 GiB; raise that with --memory"
+
+
+def _run_with(bad, draw, folder: Path, crashing) -> dict[str, str]:
+    """The errors of a folder with that photo among others; whatever is done must be whole, and nothing else there."""
+    tasks = _tasks(draw, folder, [*_colors(4), bad, *_colors(4)])
+    with Workers(Job(Erase(), crashing.CrashingModels()), PICK, count=2, memory_bytes=GIB) as workers:
         outcomes = {outcome.source.name: outcome for outcome in workers.run(tasks)}
     assert len(outcomes) == len(tasks)
-    failed = {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
-    assert set(failed) == {"3.png", "7.png"}
-    assert "its worker process was killed, as the system does when memory runs out, twice" in failed["3.png"]
-    assert failed["7.png"] == f"{tmp_path / '7.png'}: there is not enough memory for this photo"
-    written = {path.name for path in (tmp_path / "out").iterdir()}
+    written = {path.name for path in (folder / "out").iterdir()}
     assert written == {outcome.target.name for outcome in outcomes.values() if not outcome.error}
+    for path in (folder / "out").iterdir():
+        with Image.open(path) as image:
+            image.load()
+    return {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        pytest.param(RED, "its worker process was killed, as the system does when memory runs out, twice", id="killed"),
+        pytest.param(GREEN, ALONE, id="a MemoryError"),
+        pytest.param(YELLOW, ALONE, id="an error of TensorFlow's"),
+        pytest.param(CYAN, ALONE, id="the system's bound", marks=needs_bounds),
+    ],
+)
+def test_a_photo_for_which_memory_runs_out_fails_alone_in_one_line(draw, tmp_path, crashing, bad, error):
+    assert _run_with(bad, draw, tmp_path, crashing) == {"4.png": f"{tmp_path / '4.png'}: {error}"}
+
+
+def test_a_photo_that_ran_out_of_memory_beside_others_is_tried_again_alone(draw, tmp_path, crashing):
+    assert _run_with(ORANGE, draw, tmp_path, crashing) == {}
+
+
+@needs_bounds
+def test_a_folder_with_a_photo_that_takes_all_memory_is_done_but_for_it(draw, tmp_path, crashing, capsys, monkeypatch):
+    """The whole command, in its own words: exit code 1, a line, a report with the failure, nothing half-written."""
+    monkeypatch.setattr("pipeline.commands.Models", lambda **_: crashing.CrashingModels())
+    for number, color in enumerate([*_colors(4), CYAN]):
+        draw(tmp_path / "photos" / f"{number}.png", color)
+    command = ["erase", str(tmp_path / "photos"), "--box", "20,20,44,44", "--out", str(tmp_path / "out")]
+    assert main([*command, "--workers", "2", "--memory", "1"]) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"clickaway erase: {tmp_path}/photos/4.png: {ALONE}\n"
+    assert captured.out.splitlines()[-1].startswith("4 done, 1 failed")
+    rows = list(csv.DictReader((tmp_path / "out" / "report.csv").read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["done"] * 4 + ["failed"] and rows[4]["error"].endswith(ALONE)
+    names = {path.name for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")}
+    assert names == {"0.png", "1.png", "2.png", "3.png", "report.csv"}
 
 
 def test_models_that_are_not_there_are_known_before_the_first_photo(crashing):
