@@ -1,6 +1,11 @@
 # make demo     install what is missing, open the demo on http://127.0.0.1:7860
 # make test     install what is missing, run the tests
-# make torture  what takes too long for make test: bit flips, properties, fuzzing, ten minutes of visitors
+# make torture  what takes too long for make test, 45 minutes on 2 idle cores; each part by itself, with its bounds:
+# make torture-files       bit flips and damaged metadata, TORTURE=60 seconds at most for each kind of file
+# make torture-properties  edits, masks, crops, determinism, TORTURE=60 seconds for each group
+# make torture-kills       a batch killed KILLS=50 times
+# make torture-fuzz        coverage-guided fuzzing of reading and writing photos, FUZZ=300 seconds
+# make torture-load        visitors of the demo, MINUTES=10
 # make bench    tables and plots of speed and memory into out/bench (under 15 minutes on 2 idle cores)
 # make check    ruff and mypy
 # make lock     write requirements.lock anew from requirements.txt
@@ -9,9 +14,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 TORCH_ARGS ?=
 RUN := .venv/bin/python
 ARGS ?=
+TORTURE ?= 60
+KILLS ?= 50
+FUZZ ?= 300
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test torture bench check lock picture clean
+TORTURES := torture-files torture-properties torture-kills torture-fuzz torture-load
+.PHONY: help install demo test torture $(TORTURES) bench check lock picture clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -26,10 +36,26 @@ demo: install
 test: install
 	@$(RUN) -m pytest $(ARGS)
 
+# One after the other, whatever comes of those before, and not all at once under make -j.
 torture: install
+	@failed=; for part in $(TORTURES); do $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; done; \
+	test -z "$$failed" || { echo "torture: failed:$$failed"; exit 1; }
+
+torture-files: install
+	@CLICKAWAY_TORTURE_SECONDS=$(TORTURE) $(RUN) -m pytest -m torture tests/files $(ARGS)
+
+torture-properties: install
+	@CLICKAWAY_TORTURE_SECONDS=$(TORTURE) $(RUN) -m pytest -m torture --ignore tests/files --ignore tests/fuzz $(ARGS)
+
+torture-kills: install
+	@CLICKAWAY_KILLS=$(KILLS) $(RUN) -m pytest tests/pipeline/test_kill.py $(ARGS)
+
+torture-fuzz: install
 	@$(RUN) -m pip install --quiet atheris || echo "atheris could not be installed: no fuzzing"
-	@$(RUN) -m pytest -m torture $(ARGS)
-	@$(RUN) -m benchmarks.load --minutes 10 --out out/load
+	@CLICKAWAY_FUZZ_SECONDS=$(FUZZ) $(RUN) -m pytest -m torture tests/fuzz $(ARGS)
+
+torture-load: install
+	@$(RUN) -m benchmarks.load --minutes $(MINUTES) --out out/load
 
 bench: install
 	@$(RUN) -m benchmarks $(ARGS)
