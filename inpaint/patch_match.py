@@ -32,6 +32,9 @@ COARSEST_SIDE_PX = 40  # the pyramid stops before a side is shorter than this
 ROUNDS = (10, 6, 4, 2, 1)
 REACH_PX = (1 << 20, 1 << 20, 64, 32, 16)
 
+CONFIDENCE = 1.3  # a patch counts so much less for each pixel that it lies deeper in the hole
+DEEPEST_PX = 100  # from here on all the same: only neighbours are weighed against each other
+
 Array = NDArray[np.float32]
 
 
@@ -150,7 +153,12 @@ def _shrink(known: Mask) -> Mask:
 
 
 def _vote(features: Array, hole: Mask, targets: Mask, matches: NDArray[np.int32], distances: Array) -> Array:
-    """New features: each hole pixel the mean of what the patches over it show there, the better matched the heavier."""
-    # The 75th percentile as scale: Wexler et al. 2007, section 3.2.
+    """New features: each hole pixel the mean of what the patches over it show there, the better matched the heavier.
+
+    Patches near the hole's edge count more too, for they know more: a horizon goes on where it meets the hole, not
+    where the first fill has put it (both weights: Wexler et al. 2007, section 3.2).
+    """
     variance = max(float(np.percentile(distances[targets], 75)), 1e-3) if targets.any() else 1.0
-    return vote(features, hole, targets, matches, distances, np.float32(variance))
+    depth = cv2.distanceTransform(np.pad(hole, 1).view(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    confidence = CONFIDENCE ** -np.minimum(depth, DEEPEST_PX)
+    return vote(features, hole, targets, matches, distances, confidence.astype(np.float32), np.float32(variance))

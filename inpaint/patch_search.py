@@ -2,7 +2,7 @@
 
 Shapes: features (H, W, C) float32, what patches are compared by; guide_mean (H, W, 3) float32; targets, sources, hole
 (H, W) bool; matches (H, W, 2) int32, the row and column of each target's best known patch; distances (H, W) float32;
-random (1,) uint64, the generator's state, which every draw moves on.
+confidence (H, W) float32, above 0; random (1,) uint64, the generator's state, which every draw moves on.
 """
 
 import numba
@@ -136,14 +136,14 @@ def search(features, guide_mean, targets, sources, matches, random, reach_px):
 
 
 @numba.njit(cache=True)
-def vote(features, hole, targets, matches, distances, variance):
+def vote(features, hole, targets, matches, distances, confidence, variance):
     height, width, channels = features.shape
     voted = features.copy()
     weights = np.zeros((height, width))  # once a patch: each serves the 49 pixels that it covers
     for y in range(height):
         for x in range(width):
             if targets[y, x]:
-                weights[y, x] = np.exp(-distances[y, x] / (2 * variance))
+                weights[y, x] = confidence[y, x] * np.exp(-distances[y, x] / (2 * variance))
     for y in range(height):
         for x in range(width):
             if not hole[y, x]:

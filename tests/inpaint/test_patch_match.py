@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import skimage.data
@@ -85,3 +86,16 @@ def test_a_fill_of_another_photo_is_refused():
     photo = stripes()
     with pytest.raises(ValueError, match="fill is"):
         refine_texture(photo, box_hole((96, 128), slice(0, 9), slice(0, 9)), photo[:50])
+
+
+def test_a_horizon_goes_on_where_it_meets_the_hole_wherever_the_first_fill_has_put_it():
+    random = np.random.default_rng(0)
+    photo = np.where(np.arange(256)[:, None, None] < 128, (150, 100, 80), (60, 140, 50)) + np.zeros((1, 320, 1))
+    photo = (photo + random.normal(0, 12, (256, 320, 1))).clip(0, 255).astype(np.uint8)
+    rows, columns = np.mgrid[:256, :320]
+    hole = ((rows - 140) / 70) ** 2 + ((columns - 160) / 50) ** 2 < 1
+    fill = photo.copy()
+    fill[hole] = np.roll(cv2.GaussianBlur(photo, (0, 0), 30), 12, axis=0)[hole]  # vague, and 12 pixels too low
+    result = refine_texture(photo, hole, fill)
+    red = result[:, 130:190, 0].astype(float).mean(axis=1)  # brick is red, grass is not
+    assert abs(int(np.argmax(red < 105)) - 128) <= 3
