@@ -18,14 +18,35 @@ from weights import WeightsError, check_sha256
 
 _REACH_SECONDS = 4.0  # for name look-up and connection together: whoever has no network knows it within 5 seconds
 _STALL_SECONDS = 30.0  # a server that sends nothing for this long is given up
+_ANSWER_SECONDS = 60.0  # for the beginning of an answer, redirects and all, however busily it is sent
+_WINDOW_SECONDS, _LEAST_BYTES = 60.0, 1 << 16  # a tenth of what a telephone modem takes: slower is no download
 _ATTEMPTS = 3  # in a row without a new byte
 _PAUSE_SECONDS = 1.0  # after the first attempt in vain; longer after the next
-_CHUNK = 1 << 14  # less than this is lost when a connection is cut
+_CHUNK = 1 << 14  # read at a time, at most
 _MOST_BYTES = 8 * 2**30  # ten times the largest public checkpoint: a server that never ends must not fill the disk
 
 
 class _CutError(Exception):
     """The connection ended early: worth another attempt."""
+
+
+class _SlowError(Exception):
+    """Bytes come, but so few that the file would never be whole."""
+
+
+class _Pace:
+    """How much came lately, over however many connections: each of them may bring a byte and fall silent."""
+
+    def __init__(self) -> None:
+        self._since, self._bytes = time.monotonic(), 0
+
+    def add(self, number: int) -> None:
+        """Notes that so many bytes came. Raises _SlowError if there were too few."""
+        self._bytes += number
+        if time.monotonic() - self._since >= _WINDOW_SECONDS:
+            if self._bytes < _LEAST_BYTES:
+                raise _SlowError(f"{self._bytes / 1024:.1f} KiB within {_WINDOW_SECONDS:.0f} s")
+            self._since, self._bytes = time.monotonic(), 0
 
 
 def download(url: str, target: Path, *, sha256: str, offline: bool | None = None, progress: bool = True) -> Path:
@@ -103,15 +124,15 @@ def _fetch_checked(url: str, target: Path, sha256: str, progress: bool) -> None:
 
 def _fetch_whole(url: str, target: Path, partial: Path, progress: bool) -> None:
     """Fills partial, going on after each cut until _ATTEMPTS in a row have brought nothing new."""
-    most, in_vain = 0, 0
+    most, in_vain, pace = 0, 0, _Pace()
     while True:
         try:
-            return _fetch_rest(url, target, partial, progress)
-        except _CutError as error:
+            return _fetch_rest(url, target, partial, progress, pace)
+        except (_CutError, _SlowError) as error:
             have = partial.stat().st_size if partial.exists() else 0
             in_vain = 0 if have > most else in_vain + 1
             most = max(most, have)
-            if in_vain == _ATTEMPTS:
+            if in_vain == _ATTEMPTS or isinstance(error, _SlowError):
                 raise WeightsError(
                     f"{target.name} did not come through ({error}); {have / 2**20:.1f} MiB are kept, run it again to "
                     f"go on, or {_by_hand(url, target)}"
@@ -124,9 +145,10 @@ def _fetch_whole(url: str, target: Path, partial: Path, progress: bool) -> None:
             raise
 
 
-def _fetch_rest(url: str, target: Path, partial: Path, progress: bool) -> None:
+def _fetch_rest(url: str, target: Path, partial: Path, progress: bool, pace: _Pace) -> None:
     """One request for what partial does not hold yet."""
     import requests  # 60 ms, and only needed where a file is missing
+    import urllib3
     from tqdm import tqdm
 
     have = partial.stat().st_size if partial.is_file() else 0
@@ -134,7 +156,7 @@ def _fetch_rest(url: str, target: Path, partial: Path, progress: bool) -> None:
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     _check_reachable(url, target)
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=(_REACH_SECONDS, _STALL_SECONDS)) as response:
+        with _answer(url, headers) as response:
             if response.status_code == 416:  # nothing after what is here: complete, or a piece of a longer file
                 if response.headers.get("Content-Range", "").rpartition("/")[2] != str(have):
                     partial.unlink()
@@ -156,22 +178,53 @@ def _fetch_rest(url: str, target: Path, partial: Path, progress: bool) -> None:
                 desc=target.name, total=total, initial=have, unit="B", unit_scale=True, disable=not progress, leave=True
             )
             with bar, partial.open("ab" if have else "wb") as file:
-                for chunk in response.iter_content(_CHUNK):
+                while chunk := response.raw.read1(_CHUNK):  # what is there: a whole chunk may be long in coming
                     if file.tell() + len(chunk) > _MOST_BYTES:
                         partial.unlink(missing_ok=True)
                         raise _endless(url, target)
                     file.write(chunk)
                     bar.update(len(chunk))
+                    pace.add(len(chunk))
                 file.flush()
                 os.fsync(file.fileno())
     except (requests.TooManyRedirects, requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL) as error:
         raise WeightsError(
             f"the server sends on and on, or to no address of the web, for {target.name}; {_by_hand(url, target)}"
         ) from error
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        pace.add(0)
         raise _CutError(_in_short(error)) from error
     if total is not None and partial.stat().st_size < total:
         raise _CutError(f"the server closed after {partial.stat().st_size} of {total} bytes")
+
+
+def _answer(url: str, headers: dict[str, str]) -> Any:
+    """The server's answer, its body not read yet. Raises _CutError after _ANSWER_SECONDS, requests' own errors.
+
+    In a daemon thread, because a request's timeout begins anew with each byte, and a header may come byte by byte.
+    """
+    import requests
+
+    answers: list[Any] = []
+    given_up = threading.Event()
+
+    def ask() -> None:
+        try:
+            answers.append(requests.get(url, headers=headers, stream=True, timeout=(_REACH_SECONDS, _STALL_SECONDS)))
+        except Exception as error:  # raised where it is waited for
+            answers.append(error)
+        if given_up.is_set() and isinstance(answers[0], requests.Response):
+            answers[0].close()
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(_ANSWER_SECONDS)
+    if not answers:
+        given_up.set()
+        raise _CutError(f"the server did not come to an answer within {_ANSWER_SECONDS:.0f} s")
+    if isinstance(answers[0], Exception):
+        raise answers[0]
+    return answers[0]
 
 
 def _check_response(response: Any, url: str, target: Path) -> None:
@@ -222,12 +275,13 @@ def _check_reachable(url: str, target: Path) -> None:
 def _in_short(error: Exception) -> str:
     """What went wrong, without the chain of libraries that passed it on."""
     import requests
+    import urllib3
 
     if isinstance(error, requests.Timeout) or "timed out" in str(error):  # a ConnectionError if it was within the body
         return f"the server sent nothing for {_STALL_SECONDS:.0f} s"
     if isinstance(error, requests.exceptions.SSLError):
         return "the server's certificate was not accepted"
-    if isinstance(error, requests.exceptions.ChunkedEncodingError | requests.ConnectionError):
+    if isinstance(error, requests.ConnectionError | urllib3.exceptions.HTTPError):
         return "the connection was cut"
     return f"{type(error).__name__}: {error}".splitlines()[0]
 

@@ -185,7 +185,7 @@ def test_cut_connection_goes_on_where_it_was_cut(server: Server, target: Path) -
     server.answers = [cut_after(10 * CHUNK), cut_after(10 * CHUNK + 5), whole]
     download(server.url, target, sha256=SHA256, progress=False)
     assert target.read_bytes() == CONTENT
-    assert server.ranges == [None, f"bytes={10 * CHUNK}-", f"bytes={20 * CHUNK}-"]
+    assert server.ranges == [None, f"bytes={10 * CHUNK}-", f"bytes={20 * CHUNK + 5}-"]
 
 
 def test_partial_file_of_an_earlier_run_is_gone_on_with(server: Server, target: Path) -> None:
@@ -260,6 +260,65 @@ def test_server_that_falls_silent_is_given_up(server: Server, target: Path, monk
     monkeypatch.setattr(module, "_ATTEMPTS", 1)
     server.answers = [silent]
     assert "sent nothing" in refusal(server.url, target)
+
+
+def byte_by_byte(request: Handler) -> None:
+    """A server that is never silent for long, and never done."""
+    start = request.offset()
+    ranged = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
+    request.head(206 if start else 200, len(CONTENT) - start, **ranged)
+    for place in range(start, start + 100):
+        request.wfile.write(CONTENT[place : place + 1])
+        request.wfile.flush()
+        time.sleep(0.02)
+
+
+def a_byte_and_no_more(request: Handler) -> None:
+    start = request.offset()
+    ranged = {"Content_Range": f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}"} if start else {}
+    request.head(206 if start else 200, len(CONTENT) - start, **ranged)
+    request.wfile.write(CONTENT[start : start + 1])
+
+
+@pytest.mark.parametrize("answer", [byte_by_byte, a_byte_and_no_more])
+def test_server_that_drips_is_given_up_and_gone_on_with_later(
+    server: Server, target: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    monkeypatch.setattr(module, "_WINDOW_SECONDS", 0.3)
+    server.answers = [answer]
+    message = refusal(server.url, target)
+    assert "KiB within 0 s" in message and "run it again to go on" in message
+    kept = target.with_name(target.name + ".partial").read_bytes()
+    assert kept and CONTENT.startswith(kept)
+    server.answers = [whole]
+    download(server.url, target, sha256=SHA256, progress=False)
+    assert server.ranges[-1] == f"bytes={len(kept)}-"
+    assert target.read_bytes() == CONTENT
+
+
+def test_slow_server_that_is_not_too_slow_is_waited_for(
+    server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_WINDOW_SECONDS", 0.05)
+    server.answers = [slow]  # 256 KiB each 0.1 s
+    download(server.url, target, sha256=SHA256, progress=False)
+    assert target.read_bytes() == CONTENT
+
+
+def test_answer_whose_beginning_never_ends_is_given_up(
+    server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless_header(request: Handler) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        for _ in range(100):
+            request.wfile.write(b"x")
+            request.wfile.flush()
+            time.sleep(0.02)
+
+    monkeypatch.setattr(module, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(module, "_ATTEMPTS", 1)
+    server.answers = [endless_header]
+    assert "did not come to an answer" in refusal(server.url, target)
 
 
 def test_no_network_names_the_file_the_folder_and_the_address(target: Path) -> None:
