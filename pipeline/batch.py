@@ -17,6 +17,7 @@ from pipeline.effects import Masks
 from pipeline.inputs import Task
 from pipeline.job import Job, Outcome, attempt, failure, load_models
 from pipeline.journal import Journal
+from pipeline.mask_job import has_masks
 from pipeline.remote import Place
 from pipeline.report import Reporter
 from pipeline.selection import Pick
@@ -111,8 +112,12 @@ def _checked(task: Task, job: Job, journal: Journal, *, skip_existing: bool) -> 
     if journal.is_started(task):  # a run was killed in the middle of it
         remove_partials(task.target)
         return replace(task, overwrite=True)
-    # A mask's name is known only when its object is: whoever writes it looks then.
-    if not isinstance(job.effect, Masks) and job.preview_px is None and task.target.exists():
+    if isinstance(job.effect, Masks):
+        # A mask's name is known only when its object is: whoever writes it looks whether that one is free.
+        if skip_existing and job.preview_px is None and has_masks(task.target):
+            return Outcome(task.source, task.target, skipped="it has masks")
+        return task
+    if job.preview_px is None and task.target.exists():
         if skip_existing:
             return Outcome(task.source, task.target, skipped="its result exists")
         if not task.overwrite:

@@ -40,7 +40,7 @@ def run_effect(args: argparse.Namespace) -> int:
     _check_places(args)
     effect = _effect(args)
     if args.output is not None and not args.dry_run:
-        check_target(args.output, effect, overwrite=args.overwrite)
+        check_target(args.output, effect, overwrite=args.overwrite or args.skip_existing)
     return _run(args, pick, effect)[1]
 
 

@@ -211,7 +211,7 @@ def _bytes_needed(task: Task) -> int:
 
 def _too_large(needed: int, allowed: int) -> PhotoError:
     return PhotoError(
-        f"it needs about {needed / 2**30:.1f} GiB of memory and photos may take {allowed / 2**30:.1f}: "
+        f"it needs about {needed / 2**30:.3g} GiB of memory and photos may take {allowed / 2**30:.3g}: "
         "raise that with --memory"
     )
 

@@ -9,7 +9,7 @@ from pipeline import coco
 from pipeline.inputs import Task
 from pipeline.mask_files import write_mask
 from pipeline.models import Models
-from pipeline.remote import Place
+from pipeline.remote import Place, names_in
 from pipeline.selection import Pick, choose, objects_of
 from segment.base import Image, Selection
 
@@ -23,6 +23,12 @@ def objects_to_save(image: Image, pick: Pick, models: Models) -> tuple[tuple[Sel
         selection, notes = choose(image, pick, models)
         return (selection,), notes
     return tuple(objects_of(image, pick.classes, models.clicked)), []
+
+
+def has_masks(target: Place) -> bool:
+    """Whether somebody has saved masks of that photo."""
+    file = re.compile(re.escape(target.name) + r"-\d+-[\w-]+\.png")
+    return any(file.fullmatch(name) for name in names_in(target.parent))
 
 
 def save_masks(found: Sequence[Selection], task: Task) -> tuple[tuple[Place, ...], coco.AnnotatedPhoto]:

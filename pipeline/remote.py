@@ -204,6 +204,14 @@ def files_below(folder: Url) -> Iterator[Url]:
         yield folder / below
 
 
+def names_in(folder: Place) -> list[str]:
+    """The names of the files in a folder; none where there is no such folder."""
+    if isinstance(folder, Path):
+        return [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    with _said_of(folder) as (files, path):
+        return [name.rpartition("/")[2] for name in files.ls(path, detail=False)] if files.isdir(path) else []
+
+
 def write_bytes(url: Url, data: bytes, *, overwrite: bool) -> None:
     """Writes the file so that nobody sees half of it: in one put, or under another name that then becomes its own.
 

@@ -88,7 +88,8 @@ def said(outcome: Outcome) -> str:
     """One line for a person."""
     if outcome.skipped:
         return f"{outcome.source}: left out: {outcome.skipped}"
-    return f"{outcome.target}: {described(outcome)}, {outcome.seconds:.1f} s"
+    written = outcome.target if outcome.files else outcome.source  # a dry run writes nothing
+    return f"{written}: {described(outcome)}, {outcome.seconds:.1f} s"
 
 
 def described(outcome: Outcome) -> str:

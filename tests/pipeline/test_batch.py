@@ -149,6 +149,19 @@ def test_skip_existing_leaves_it_out_and_overwrite_replaces_it(photos, capsys):
     assert Image.open("done/b.png").size == (64, 64)
 
 
+def test_skip_existing_leaves_out_a_photo_that_has_masks_and_a_single_result(photos, capsys):
+    Path("done").mkdir()
+    for name in ("a-1-dog.png", "b-dark.png"):  # of a.png; and of no photo
+        Path("done", name).write_bytes(b"mine")
+    masks = ["masks", "photos/a.png", "photos/b.png", "--out", "done", "--box", "1,1,9,9", "--workers", "0"]
+    code, out, _ = _run(capsys, *masks, "--skip-existing")
+    assert code == 0
+    assert out.startswith("photos/a.png: left out: it has masks\ndone/b: selection")
+    assert Path("done/a-1-dog.png").read_bytes() == b"mine" and Path("done/b-1-object.png").exists()
+    single = ["erase", "photos/a.png", "-o", "done/b-dark.png", "--box", "1,1,9,9", *HERE, "--skip-existing"]
+    assert _run(capsys, *single) == (0, "photos/a.png: left out: its result exists\n", "")
+
+
 def test_overwrite_does_a_finished_batch_again_but_goes_on_with_one_that_was_killed(photos, capsys, monkeypatch):
     _run(capsys, *ERASE)
     times = _times()

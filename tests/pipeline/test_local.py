@@ -138,7 +138,10 @@ def test_no_more_photos_are_in_the_workers_than_memory_allows_and_a_larger_one_f
         outcomes = {outcome.source.name: outcome.error for outcome in workers.run(tasks)}
     assert set(sent) == {one_photo, 2 * one_photo}
     error = outcomes.pop("large.png")
-    assert error.startswith(f"{tmp_path / 'large.png'}: it needs about") and error.endswith("raise that with --memory")
+    assert error == (
+        f"{tmp_path / 'large.png'}: it needs about 0.00061 GiB of memory and photos may take 0.000305: "
+        "raise that with --memory"
+    )
     assert set(outcomes.values()) == {None}
 
 

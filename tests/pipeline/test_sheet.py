@@ -54,7 +54,8 @@ def test_a_dry_run_writes_the_sheet_alone(tmp_path, monkeypatch, draw, capsys):
         assert main(dry) == 1
         captured = capsys.readouterr()
         assert captured.out.splitlines()[-1] == f"nothing was changed; photos/{SHEET_FILE} shows all photos"
-        assert captured.out.count("selection, 7.") == 2 and "bad.jpg cannot be read" in captured.err
+        assert captured.out.count("selection, 7.") == 2 and captured.out.startswith("photos/0.png: selection")
+        assert "bad.jpg cannot be read" in captured.err
     with Image.open(tmp_path / "photos" / SHEET_FILE) as page:
         assert page.size[0] > 3 * PREVIEW_PX
     assert {path: path.read_bytes() for path in before} == before
