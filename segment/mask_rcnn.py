@@ -65,6 +65,8 @@ class MaskRCNNSegmenter:
             else:
                 self._net, steps, self.classes = _build(files, path, score_threshold, input_size_px)
             self._net.to(self.device)
+            if self.device == "cpu":
+                _make_fast(self._net)
             self._prepare = _compose(steps)
         # The longer side of what mmdet is given: all that the net will look at, and of which it then makes masks.
         self._working_side_px = max([WORKING_SIDE_PX, *(max(size) for size in _sizes(steps))])
@@ -166,7 +168,6 @@ def _build_small(
     bundle: Path, score_threshold: float, input_size_px: int | None
 ) -> tuple[Any, list[Any], tuple[str, ...]]:
     """As _build, of a bundle: code makes the config, so nothing in the file is run."""
-    import torch
     from mmdet.registry import MODELS
     from mmengine.config import ConfigDict
     from mmengine.registry import init_default_scope
@@ -179,9 +180,22 @@ def _build_small(
     _set_everywhere(config.test_cfg, "score_thr", score_threshold)
     net = MODELS.build(config)
     _load_weights(net, state, small_mask_rcnn.ARCHITECTURE, bundle)
-    # A third faster on 2 cores than channels first.
-    net = net.to(memory_format=torch.channels_last)
     return net.eval(), _given_arrays(small_mask_rcnn.test_steps(small), input_size_px), small.classes
+
+
+def _make_fast(net: Any) -> None:
+    """The same net for prediction on a processor, in place, its numbers the same but for rounding."""
+    import torch
+    from mmcv.cnn import fuse_conv_bn
+
+    from segment.fast_roi_align import use_fast_roi_align
+    from segment.winograd import use_winograd
+
+    # Not in heads: RTMDet's share convolutions between norms.
+    fuse_conv_bn(net.backbone)
+    net.to(memory_format=torch.channels_last)
+    use_fast_roi_align(net)
+    use_winograd(net)
 
 
 def _given_arrays(steps: list[Any], input_size_px: int | None) -> list[Any]:

@@ -1,0 +1,34 @@
+"""RoIAlign as matrix products against mmcv's own loop."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("mmcv")
+
+
+@pytest.mark.parametrize(("side", "samples", "aligned"), [(7, 0, True), (14, 2, True), (5, 0, False)])
+def test_regions_are_mmcv_s_inside_across_and_beyond_the_border(side: int, samples: int, aligned: bool) -> None:
+    from mmcv.ops import RoIAlign
+
+    from segment.fast_roi_align import FastRoIAlign
+
+    torch.manual_seed(0)
+    features = torch.randn(2, 8, 20, 30)
+    corners = torch.rand(60, 2) * 260 - 30
+    rois = torch.cat([torch.randint(0, 2, (60, 1)), corners, corners + torch.rand(60, 2) * 150], 1)
+    rois = torch.cat([rois, torch.tensor([[0, 5.0, 5, 5, 5], [1, 900, 900, 950, 950], [0, -50, -50, 400, 400]])])
+    true = RoIAlign(side, 1 / 8, samples, aligned=aligned)
+    found = FastRoIAlign(true)(features.to(memory_format=torch.channels_last), rois)
+    torch.testing.assert_close(found, true(features, rois), atol=2e-5, rtol=0)
+    assert FastRoIAlign(true)(features, rois[:0]).shape == (0, 8, side, side)
+
+
+def test_only_layers_that_average_are_replaced() -> None:
+    from mmcv.ops import RoIAlign
+
+    from segment.fast_roi_align import FastRoIAlign, use_fast_roi_align
+
+    net = torch.nn.Sequential(RoIAlign(7, 1.0, 0), torch.nn.Sequential(RoIAlign(7, 1.0, 0, pool_mode="max")))
+    use_fast_roi_align(net)
+    assert isinstance(net[0], FastRoIAlign)
+    assert isinstance(net[1][0], RoIAlign)
