@@ -13,14 +13,15 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from demo.events import Save, explained, rgb
+from demo.events import Save, Stay, explained, rgb
 from demo.session import Session
 from demo.studio import Studio, VisitorError, formats, selected
+from inpaint.giving_up import given_up_by
 from pipeline.photo import Photo
 from segment.mask_ops import box_xyxy
 
 
-def add_endpoints(studio: Studio, jobs: int, save: Save) -> None:
+def add_endpoints(studio: Studio, jobs: int, save: Save, stay: Stay) -> None:
     """Adds /select, /erase, /cut_out, /blur_background and /replace_background. To be called inside a gr.Blocks."""
     with gr.Group(visible=False):
         image, x, y = gr.File(label="image"), gr.Number(label="x", precision=0), gr.Number(label="y", precision=0)
@@ -31,7 +32,7 @@ def add_endpoints(studio: Studio, jobs: int, save: Save) -> None:
         color = gr.Textbox("#ffffff", label="color")
         background = gr.File(label="background")
 
-    endpoints = Endpoints(studio, save)
+    endpoints = Endpoints(studio, save, stay)
 
     def add(name: str, function: Callable[..., Any], extra: list[Any], outputs: Any) -> None:
         trigger.click(
@@ -53,8 +54,8 @@ def add_endpoints(studio: Studio, jobs: int, save: Save) -> None:
 class Endpoints:
     """The functions behind the endpoints. Their docstrings are what a client is shown."""
 
-    def __init__(self, studio: Studio, save: Save) -> None:
-        self._studio, self._save = studio, save
+    def __init__(self, studio: Studio, save: Save, stay: Stay) -> None:
+        self._studio, self._save, self._stay = studio, save, stay
 
     def select(self, image: str, x: int, y: int, request: gr.Request | None = None) -> tuple[str, dict[str, Any]]:
         """The object at the pixel: its mask as a PNG (255 on the object), its label, score and box x0, y0, x1, y1."""
@@ -83,7 +84,15 @@ class Endpoints:
 
         grow_px: by how much the mask is grown first; None: by the object's size.
         """
-        return self._file(request, own_format, lambda: self._studio.erase(self._clicked(image, x, y), grow_px=grow_px))
+        stay = self._stay(request)
+
+        def erased() -> Session:
+            session = self._clicked(image, x, y)
+            stay()  # between select and fill
+            with given_up_by(stay):
+                return self._studio.erase(session, grow_px=grow_px)
+
+        return self._file(request, own_format, erased)
 
     def cut_out(self, image: str, x: int, y: int, own_format: bool = False, request: gr.Request | None = None) -> str:
         """The object at the pixel alone, transparent around it."""

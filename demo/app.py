@@ -95,8 +95,8 @@ def build_app(studio: Studio, *, jobs: int = 1, limits: Limits | None = None) ->
         session = gr.State(None, time_to_live=kept_seconds)
         housekeeping = Housekeeping(app, session, limits, session.GRADIO_CACHE)
         page = layout.build(examples, stripped=limits.strip_metadata)
-        add_endpoints(studio, jobs, housekeeping.save)  # first: they get the names that they ask for
-        _wire(Events(page, session, studio, examples, housekeeping.save), jobs)
+        add_endpoints(studio, jobs, housekeeping.save, housekeeping.stay)  # first: they get the names that they ask for
+        _wire(Events(page, session, studio, examples, housekeeping.save, housekeeping.stay), jobs)
         with page.live:
             add_live(studio)
         app.unload(housekeeping.leave)

@@ -17,13 +17,17 @@ from demo.render import Updates
 from demo.session import Session
 from demo.stage import click_position, on_screen, show_layer, stroke_mask
 from demo.studio import Studio, VisitorError
+from inpaint.giving_up import given_up_by
 from pipeline.edit import Color
+from pipeline.memory import ran_out
 from pipeline.photo import PhotoError
 from segment import NoObjectError
 from weights import WeightsError
 
 log = logging.getLogger("clickaway.demo")
 
+# Who asks -> a check that raises once he has left.
+Stay = Callable[[gr.Request | None], Callable[[], None]]
 # A session's photo, an extension and who asks -> a file that only he can find, and notes for him.
 Save = Callable[[Session, str, gr.Request | None], tuple[Path, tuple[str, ...]]]
 
@@ -35,7 +39,7 @@ def explained(error: Exception) -> str:
     if isinstance(error, NoObjectError | PhotoError | WeightsError):
         text = str(error)
         return text[:1].upper() + text[1:]
-    if isinstance(error, MemoryError):
+    if ran_out(error):
         return "This photo is too large for this machine's memory: make it smaller and try again."
     log.error("a visitor's request failed", exc_info=error)
     return "Something went wrong on our side, and nothing was changed. Please try again."
@@ -58,6 +62,7 @@ class Events:
     studio: Studio
     examples: list[Example]
     save: Save
+    stay: Stay
 
     def open_upload(self, path: str | None) -> Updates:
         return self._open(path, None) if path else {self.page.upload: None}
@@ -124,10 +129,13 @@ class Events:
     def grow(self, session: Session | None, grow_px: float) -> Updates:
         return self._step(session, lambda now: now.grown_by(round(grow_px)))
 
-    def erase(self, session: Session | None, grow_px: float, feather_px: float) -> Updates:
-        return self._step(
-            session, lambda now: self.studio.erase(now, grow_px=round(grow_px), feather_px=float(feather_px))
-        )
+    def erase(
+        self, session: Session | None, grow_px: float, feather_px: float, request: gr.Request | None = None
+    ) -> Updates:
+        with given_up_by(self.stay(request)):
+            return self._step(
+                session, lambda now: self.studio.erase(now, grow_px=round(grow_px), feather_px=float(feather_px))
+            )
 
     def cut_out(self, session: Session | None, feather_px: float, fine: bool = False) -> Updates:
         return self._step(

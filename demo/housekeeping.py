@@ -13,6 +13,7 @@ import secrets
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from gradio import route_utils
 
 from demo.limits import Limits
 from demo.session import Session, held_bytes
-from demo.studio import write
+from demo.studio import VisitorError, write
 
 EVERY_S = 5.0
 LEFT_S = 600  # photos of closed pages: a phone hangs up whenever its owner looks at something else
@@ -83,6 +84,18 @@ class Housekeeping:
             self._forget(session_hash)
         with self._lock:  # what still runs for him may leave another file
             self._left[session_hash] = datetime.datetime.now()
+
+    def stay(self, request: gr.Request | None) -> Callable[[], None]:
+        """A check for work that begins now: it raises VisitorError once the visitor has left since."""
+        session_hash, begun = request.session_hash if request else None, datetime.datetime.now()
+
+        def check() -> None:
+            with self._lock:
+                left = self._left.get(session_hash) if session_hash else None
+            if left is not None and left > begun:  # who left earlier has come back
+                raise VisitorError("The page was closed, so this was given up.")
+
+        return check
 
     def waiting(self, address: str) -> int:
         """How many requests of that address wait in Gradio's queue."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from inpaint.base import Image, Inpainter, Mask, check_hole
 from inpaint.crop_plan import Box, CropPlan, cut, grown
+from inpaint.giving_up import go_on
 
 _SMALLEST_SIZE_PX = 16
 
@@ -54,6 +55,7 @@ def fill_by_crops(
     plan = CropPlan(hole, context=context, min_context_px=min_context_px, size_px=size_px)
     unknown = hole.copy()
     for job in plan.jobs():
+        go_on()
         fill = _fill_crop(inpainter, cut(filled, job.crop), cut(unknown, job.crop), size_px)
         taken = plan.belongs(job.paste, job.labels)
         cut(filled, job.paste)[taken] = cut(fill, job.paste, *job.crop[:2])[taken]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from inpaint import load_inpainter
 from inpaint.base import Image, Inpainter, Mask, check_hole
+from inpaint.giving_up import go_on
 from inpaint.hole_crop import fill_by_crops
 from inpaint.patch_search import (
     PATCH_RADIUS_PX,
@@ -87,6 +88,7 @@ def refine_texture(image: Image, hole: Mask, fill: Image, *, seed: int = 0) -> I
             features = _vote(features, level_hole, targets, matches, distances)
         step = min(rank, len(ROUNDS) - 1)
         for _ in range(ROUNDS[step]):
+            go_on()
             search(features, guide_mean, targets, sources, matches, random, REACH_PX[step])
             distances = distances_of(features, guide_mean, targets, matches)
             features = _vote(features, level_hole, targets, matches, distances)

@@ -15,6 +15,10 @@ from segment import Click
 from tests.demo.doubles import ColorSegmenter, FlatInpainter, draw_photo
 
 
+def staying(request):
+    return lambda: None
+
+
 def saved_nowhere(*_: object) -> object:
     raise AssertionError("nothing is downloaded here")
 
@@ -32,7 +36,7 @@ def said(monkeypatch) -> list[str]:
 def events(studio, saved, said) -> Events:
     examples = [Example("Ball", saved(draw_photo(), "ball.png"))]
     with gr.Blocks(analytics_enabled=False):
-        return Events(layout.build(examples), gr.State(None), studio, examples, saved_nowhere)
+        return Events(layout.build(examples), gr.State(None), studio, examples, saved_nowhere, staying)
 
 
 def at(x: float, y: float) -> SimpleNamespace:
@@ -74,7 +78,7 @@ def test_the_main_subject_needs_no_click_and_says_who_chose_it(saved, said):
 
     studio = Studio(ColorSegmenter, FlatInpainter, load_subject=Subject, subject_notes=["by its brightness alone"])
     with gr.Blocks(analytics_enabled=False):
-        events = Events(layout.build([]), gr.State(None), studio, [], saved_nowhere)
+        events = Events(layout.build([]), gr.State(None), studio, [], saved_nowhere, staying)
     session = events.open_upload(str(saved(draw_photo())))[events.session]
     updates = events.main_subject(session)
     assert updates[events.session].mask()[90, 200]
@@ -132,7 +136,7 @@ def test_a_model_that_cannot_be_loaded_is_one_line_at_the_click(saved, said):
         raise WeightsError("put net.pth into /weights")
 
     with gr.Blocks(analytics_enabled=False):
-        events = Events(layout.build([]), gr.State(None), Studio(missing, FlatInpainter), [], saved_nowhere)
+        events = Events(layout.build([]), gr.State(None), Studio(missing, FlatInpainter), [], saved_nowhere, staying)
     opened = events.open_upload(str(saved(draw_photo())))[events.session]
     events.encode(opened)
     events.point(opened, "Add", at(200, 90))

@@ -16,7 +16,8 @@ from PIL import Image
 
 from demo import housekeeping as module
 from demo.session import held_bytes
-from demo.studio import Studio
+from demo.studio import Studio, VisitorError
+from inpaint.patch_match import PatchMatchInpainter
 from tests.demo.doubles import GRADIOS_WARNINGS, RED, ColorSegmenter, FlatInpainter, draw_photo, running_demo
 
 pytestmark = GRADIOS_WARNINGS
@@ -94,6 +95,45 @@ def test_who_leaves_in_the_middle_frees_the_model_and_leaves_no_file(saved, tmp_
         guest.close()
         monkeypatch.setattr(module, "_LEAVING", datetime.timedelta(0))
         assert soon(lambda: demo.housekeeping.sweep() or not files_of_visitors(tmp_path / "files"))
+
+
+def test_a_fill_that_runs_is_given_up_when_its_visitor_leaves(saved, tmp_path):
+    first = WaitingInpainter()
+    finished = []
+
+    class Watched(PatchMatchInpainter):
+        def inpaint(self, image, hole):
+            finished.append(super().inpaint(image, hole))
+            return finished[-1]
+
+    with running_demo(Studio(ColorSegmenter, lambda: Watched(first)), tmp_path / "files") as (url, demo):
+        photo = handle_file(saved(draw_photo()))
+        leaver = Client(url, download_files=str(tmp_path / "1"), verbose=False)
+        leaver.submit(photo, 200, 90, api_name="/erase")
+        assert first.asked.wait(PATIENCE_S)
+        leaver.close()
+        assert soon(lambda: bool(demo.housekeeping._left))
+        first.go.set()
+        guest = Client(url, download_files=str(tmp_path / "2"), verbose=False)
+        assert guest.predict(photo, 200, 90, api_name="/select")[1]["label"] == "ball"  # the model is free
+        assert not finished
+        assert guest.predict(photo, 200, 90, api_name="/erase")  # who stays gets all of it
+        assert len(finished) == 1
+        guest.close()
+
+
+def test_who_left_before_his_work_began_has_come_back(started):
+    _, demo, _ = started
+    request = type("Request", (), {"session_hash": "phone"})()
+    before = datetime.datetime.now() - datetime.timedelta(seconds=1)
+    demo.housekeeping._left["phone"] = before
+    stay = demo.housekeeping.stay(request)
+    stay()
+    demo.housekeeping._left["phone"] = datetime.datetime.now() + datetime.timedelta(seconds=1)
+    with pytest.raises(VisitorError, match="The page was closed"):
+        stay()
+    del demo.housekeeping._left["phone"]
+    demo.housekeeping.stay(None)()
 
 
 def test_what_was_still_running_for_a_leaver_leaves_no_file_after_the_next_sweep(started, tmp_path):
