@@ -52,14 +52,19 @@ def size_of(path: Place) -> tuple[int, int]:
     from pipeline.decode import check_kind, size
 
     if isinstance(path, Url):
-        return size(path.read_bytes(first=_HEADER_BYTES))
+        data = path.read_bytes(first=_HEADER_BYTES)
+        check_kind(data)
+        try:
+            return size(data)
+        except PhotoError:  # a TIFF has its header where it likes
+            return size(path.read_bytes(at_most=_longest(MAX_PIXELS)))
     _check_ordinary(path)
     with path.open("rb") as file:
         data = file.read(_HEADER_BYTES)
         check_kind(data)
         try:
             return size(data)
-        except PhotoError:  # a TIFF has its header where it likes
+        except PhotoError:
             _check_length(path, MAX_PIXELS)
             return size(data + file.read())
 

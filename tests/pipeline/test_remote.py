@@ -13,6 +13,7 @@ import fsspec
 import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from PIL import Image
 
 from pipeline import image_io
 from pipeline.__main__ import main
@@ -325,6 +326,16 @@ def test_a_files_url_is_its_path(photos):
     assert place(url) == photos / "photos"
     assert main([*ERASE, url, "--out", (photos / "done").as_uri(), "--workers", "0"]) == 1
     assert (photos / "done" / "a" / "b.png").exists() and (photos / "done" / ".clickaway-journal.sqlite").exists()
+
+
+def test_the_size_of_a_photo_is_known_wherever_its_header_is(memory, photos):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 401, 3), np.uint8)
+    Image.fromarray(noise).save("late.tif", compression="tiff_lzw")  # the header behind the pixels
+    memory.put("late.tif", "/late.tif")
+    for photo, wh in (("late.tif", (401, 300)), ("photos/b.png", (64, 64))):
+        assert image_io.size_of(Url(f"memory://{photo}")) == image_io.size_of(Path(photo)) == wh
+    with pytest.raises(PhotoError, match="not a photo"):
+        image_io.size_of(Url("memory://photos/bad.jpg"))
 
 
 @pytest.mark.parametrize("folder", ["s3://bucket/a", "s3://bucket/a/", "s3://bucket", "memory://", "http://host:80/a/"])
