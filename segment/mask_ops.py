@@ -112,19 +112,32 @@ def fill_holes(mask: Mask, *, at_most_px: int | None = None) -> Mask:
 
     at_most_px: holes with more pixels stay, as the one between an arm and the body should. None: no hole stays.
     """
-    outside = np.pad(~mask, 1, constant_values=True).view(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)
-    filled = np.ones(len(stats), bool) if at_most_px is None else stats[:, cv2.CC_STAT_AREA] <= at_most_px
-    filled[[0, labels[0, 0]]] = True, False  # the mask itself, and what lies round it
-    return filled[labels[1:-1, 1:-1]]
+    filled = mask.copy()
+    if not mask.any():
+        return filled
+    # What lies beyond the mask's box reaches the border, and few masks have holes: only those are told apart.
+    x0, y0, x1, y1 = box_xyxy(mask)
+    outside = np.pad(mask[y0:y1, x0:x1].view(np.uint8), 1)
+    cv2.floodFill(outside, None, (0, 0), 1, flags=4)
+    holes = (outside == 0).view(np.uint8)
+    if not holes.any():
+        return filled
+    left, top, right, bottom = box_xyxy(holes.view(bool))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(holes[top:bottom, left:right], connectivity=4)
+    goes = np.ones(len(stats), bool) if at_most_px is None else stats[:, cv2.CC_STAT_AREA] <= at_most_px
+    goes[0] = False
+    x0, y0 = x0 + left - 1, y0 + top - 1  # of the holes: the box has a rim of one pixel
+    filled[y0 : y0 + bottom - top, x0 : x0 + right - left] |= goes[labels]
+    return filled
 
 
 def component_at(mask: Mask, x: int, y: int) -> Mask:
     """The connected part of the mask (corners connect) that holds the pixel; empty if the pixel is not in the mask."""
     if not mask[y, x]:
         return np.zeros_like(mask)
-    _, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
-    return labels == labels[y, x]
+    part = mask.astype(np.uint8)
+    cv2.floodFill(part, None, (x, y), 2, flags=8)
+    return part == 2
 
 
 def deepest_point(mask: Mask) -> tuple[int, int]:
