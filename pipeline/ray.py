@@ -1,7 +1,8 @@
 """The runner on a Ray cluster: Ray Data hands the photos to actors, each with its own models.
 
-Ray does again what a lost worker had, so a photo may be begun twice; its result takes its name in one step and what
-became of it comes back once. Clickaway must be installed on every machine, and the photos lie under the same paths.
+Ray does again what a lost worker or machine had, so a photo may be begun twice; its result takes its name in one step
+and what became of it comes back once. Clickaway must be installed on every machine, and the photos lie under the same
+paths, or behind a URL that every machine may read.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import ray
 import ray.data
 import ray.exceptions
 
+from pipeline.atomic import remove_partials
 from pipeline.inputs import Task
 from pipeline.job import Job, Outcome, attempt, failure, load_models
 from pipeline.local import WorkerError
@@ -81,7 +83,8 @@ class RayWorkers:
         done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
             actor,
             fn_constructor_args=(self._job, begun),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(self._count, len(rows))),
+            # All from the start: Ray Data would add one after another, each seconds after the last.
+            compute=ray.data.ActorPoolStrategy(size=min(self._count, len(rows))),
             num_cpus=0 if self._gpus else 1,
             num_gpus=self._gpus,
         )
@@ -117,7 +120,10 @@ class PhotoActor:
         """The outcome of one row's task, or the WeightsError that ends the run."""
         task = pickle.loads(row["task"])
         value: Outcome | WeightsError
-        if ray.get(self._begun.count.remote(row["number"])) > _TRIES:
+        times = ray.get(self._begun.count.remote(row["number"]))
+        if times > 1:
+            remove_partials(task.target)  # of the worker that was lost with it
+        if times > _TRIES:
             error = WorkerError(f"its Ray worker died, {_TRIES} times")
             return {"number": row["number"], "outcome": pickle.dumps(failure(task, error))}
         try:
