@@ -169,7 +169,7 @@ def _add_models(command: _Parser, name: str) -> None:
             help=f"{', '.join(INPAINTERS)} (auto)",
         )
     models.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:1, ...")
-    models.add_argument("--offline", action="store_true", help="never download anything")
+    models.add_argument("--offline", action="store_true", help="never download weights")
 
 
 def _add_more(command: _Parser) -> None:
