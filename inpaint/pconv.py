@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from inpaint.auto import bundled_inpainter
 from inpaint.base import Image, Mask, check_hole
-from weights import WEIGHTS, WeightsError, check_sha256, fetch
+from weights import WEIGHTS, WeightsError, check_sha256, fetch, named_file
 from weights.frameworks import compiled, load_keras
 
 PUBLIC_WEIGHTS = "pconv-places2-256"
@@ -119,7 +119,7 @@ def find_weights(weights: str | Path, *, offline: bool | None = None) -> Path:
             raise WeightsError(f"{spec.name} are weights of a {spec.kind}, not of an inpainter")
         path = fetch(spec, offline=offline)
     else:
-        path = Path(weights).expanduser()
+        path = named_file(weights)
         if not path.is_file():
             names = ", ".join(spec.name for spec in WEIGHTS.values() if spec.kind == "inpainter")
             raise WeightsError(f"there are no weights {str(weights)!r}: give a file, or one of {names}")

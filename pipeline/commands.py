@@ -25,6 +25,19 @@ from segment import SEGMENTERS, Click
 _SUFFIX = {"erase": "-erased", "cutout": "-cutout", "blur": "-blurred", "replace": "-replaced", "outline": "-outline"}
 _MASKS_FILE = "annotations.json"
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")  # pipeline.video's, which loads OpenCV
+_OF_PHOTOS = (
+    "dry_run",
+    "watch",
+    "skip_existing",
+    "quality",
+    "workers",
+    "memory",
+    "engine",
+    "address",
+    "gpus",
+    "journal",
+)
+_OF_PHOTOS += ("json_lines",)
 _LISTS = ("points", "boxes", "masks", "coco")  # options that say of each photo what to select
 
 
@@ -52,6 +65,10 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
 
     if len(args.inputs) > 1:
         raise InputError("a film is done by itself: give one")
+    for option in _OF_PHOTOS:
+        if getattr(args, option) not in (None, False, "local"):
+            raise InputError(f"--{option.replace('_', '-')} is for photos: a film is done by itself, and at once")
+    _check_places(args)
     if any(isinstance(one, Url) for one in (*args.inputs, args.out, args.output)):
         raise InputError("a film must lie on this machine, and its result too: copy it here")
     source = args.inputs[0]
@@ -67,7 +84,16 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
             bar.total = total or None
             bar.update(done - bar.n)
 
-        filmed = process_video(source, target, pick, _effect(args), models, overwrite=args.overwrite, progress=progress)
+        filmed = process_video(
+            source,
+            target,
+            pick,
+            _effect(args),
+            models,
+            overwrite=args.overwrite,
+            max_pixels=_max_pixels(args),
+            progress=progress,
+        )
     if not args.quiet:
         lost = f", no subject in {filmed.without_subject}" if filmed.without_subject else ""
         speed = f"{filmed.frames_per_second:.1f} frames/s"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.image_io import MAX_PIXELS
 from segment.base import Image
 
 if TYPE_CHECKING:  # FFmpeg's libraries load with it: photos do without
@@ -47,14 +48,16 @@ def rewrite(
     target: Path,
     edit: Callable[[Image], Image],
     *,
+    max_pixels: int = MAX_PIXELS,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Writes the film with edit(frame) in place of every frame; frame: (H, W, 3) uint8 RGB, the right way up.
 
     Times and sound stay as they are; sound that the target's format does not know is encoded anew. Subtitles, further
     sound tracks and metadata (such as the place) are left out. An odd width or height grows by a pixel, for the codecs
-    know none. Damaged packets are skipped, as players do. progress: called with the number of frames done and of all
-    (0 where the file does not say). Returns the number of frames.
+    know none. Damaged packets are skipped, as players do. max_pixels: of a frame, for nobody has the memory for
+    what a header may promise. progress: called with the number of frames done and of all (0 where the file does not
+    say). Returns the number of frames.
     Raises VideoError where the film cannot be read or written; the target is then not there, or still the old one.
     """
     if not is_video(target):
@@ -63,6 +66,7 @@ def rewrite(
 
     count = 0
     with _opened(source) as film:
+        _check_size(film.streams.video[0].codec_context, source, max_pixels)  # before anything is decoded
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -75,6 +79,7 @@ def rewrite(
                     if isinstance(part, av.Packet):
                         output.sound(part)
                         continue
+                    _check_size(part, source, max_pixels)
                     output.frame(np.ascontiguousarray(edit(_pixels(part))), part)
                     count += 1
                     if progress:
@@ -207,6 +212,16 @@ def _opened(source: Path) -> Iterator[InputContainer]:
             raise VideoError(f"{source} cannot be read: it holds no picture, only sound")
         film.streams.video[0].thread_type = "AUTO"
         yield film
+
+
+def _check_size(picture: Any, source: Path, max_pixels: int) -> None:
+    """Raises VideoError for a frame, or a stream, of more pixels. Frames may grow in the middle of a film."""
+    width, height = picture.width, picture.height
+    if width * height > max_pixels:
+        raise VideoError(
+            f"{source} cannot be read: its frames have {width}x{height} pixels, {width * height / 1e6:.4g} MP; the "
+            f"limit is {max_pixels / 1e6:.4g} MP"
+        )
 
 
 def _parts(film: InputContainer, source: Path) -> Iterator[Any]:

@@ -16,6 +16,7 @@ from pipeline import edit
 from pipeline.atomic import in_the_way
 from pipeline.effects import Blur, CutOut, Effect, Replace
 from pipeline.film import VideoError, rewrite
+from pipeline.image_io import MAX_PIXELS
 from pipeline.models import Models, main_subject
 from pipeline.selection import Pick, choose
 from segment.base import Image, Mask, NoObjectError
@@ -97,13 +98,14 @@ def process_video(
     models: Models,
     *,
     overwrite: bool = False,
+    max_pixels: int = MAX_PIXELS,
     memory: float = MEMORY,
     progress: Callable[[int, int], None] | None = None,
 ) -> Filmed:
     """Reads the film, edits every frame and writes it, whole or not at all. The sound stays.
 
     pick: the main subject or classes; a click, a box or a mask file is of one picture. progress: called with the
-    number of frames done and of all (0 where the file does not say).
+    number of frames done and of all (0 where the file does not say). max_pixels: of a frame; larger ones are refused.
     Raises VideoError where the film cannot be read or written or the effect cannot be a film's, FileExistsError.
     """
     if not isinstance(effect, Blur | Replace):
@@ -113,6 +115,8 @@ def process_video(
         raise VideoError("a click, a box or a mask is of one picture: for a film give --subject or --class")
     if target.exists() and not overwrite:
         raise FileExistsError(in_the_way(target))
+    if target.exists() and not target.is_file():
+        raise VideoError(f"{target} cannot be written: there is something of that name that is no file")
     started, lost = time.perf_counter(), 0
     followed: Followed | None = None
 
@@ -125,7 +129,7 @@ def process_video(
         followed = follow(followed, frame, mask, memory=memory)
         return edited_frame(frame, followed.mask(frame), effect)
 
-    frames = rewrite(source, target, edited, progress=progress)
+    frames = rewrite(source, target, edited, max_pixels=max_pixels, progress=progress)
     return Filmed(target, frames, lost, time.perf_counter() - started)
 
 

@@ -21,7 +21,7 @@ from segment.metrics import iou
 from segment.refine import guided
 from segment.windows import cut_square, middle_corner
 from segment.working_size import working_copy, working_wh
-from weights import WEIGHTS, WeightsError, locate
+from weights import WEIGHTS, WeightsError, locate, named_file
 from weights.frameworks import load_keras
 
 Plane = NDArray[np.float32]
@@ -67,7 +67,7 @@ class ClickNetSegmenter:
 
         Raises WeightsError if there is none or it is damaged.
         """
-        path = Path(model).expanduser() if model is not None else bundled()
+        path = named_file(model) if model is not None else bundled()
         if path is None or not path.is_file():
             raise WeightsError(
                 f"clicknet needs its weights, got {model}: give 'clicknet:FILE', a net that train_segment wrote"

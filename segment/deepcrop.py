@@ -20,7 +20,7 @@ from segment.click_planes import colour_distance_plane, distance_plane, luminanc
 from segment.mask_ops import component_at
 from segment.metrics import iou
 from segment.windows import cut_square, middle_corner, moved_click, resized_to, scaled_click
-from weights import WeightsError
+from weights import WeightsError, named_file
 from weights.frameworks import load_keras
 
 # The photo's longer side at each size, over the side of what the net's mask covers. The net knows objects of 4/7 of
@@ -55,7 +55,7 @@ class DeepCropSegmenter:
 
     def __init__(self, model: str | Path | None = None):
         """model: the bundle (.npz) that train_segment wrote. Raises WeightsError if there is none or it is damaged."""
-        if model is None or not Path(model).expanduser().is_file():
+        if model is None or not named_file(model).is_file():
             raise WeightsError(
                 f"deepcrop needs its weights, got {model}: train a net with train_segment and give 'deepcrop:FILE'"
             )
@@ -63,7 +63,7 @@ class DeepCropSegmenter:
         from segment.nets.deepcrop import MARGIN_PX, read_deepcrop
 
         self.name = f"deepcrop:{model}"
-        self.net, self.config = read_deepcrop(Path(model).expanduser())
+        self.net, self.config = read_deepcrop(named_file(model))
         self._margin_px = MARGIN_PX
 
     def encode(self, image: Image) -> DeepCropEncoding:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from segment.base import Click, Image, Mask, NoObjectError, Selection, check_clicks, check_image
 from segment.refine import enlarged, extractnet_cleaned, guided, parts
-from weights import WEIGHTS, WeightsError, locate
+from weights import WEIGHTS, WeightsError, locate, named_file
 from weights.frameworks import load_keras
 
 REFINEMENTS = ("none", "guided", "extractnet", "crf")
@@ -105,12 +105,12 @@ class ProminentSegmenter:
         return Selection(mask, self.label, round(float(np.clip(sure[mask].mean(), 0, 1)), 3))
 
     def _file(self, model: str | Path | None) -> Path:
-        if model is None or not Path(model).expanduser().is_file():
+        if model is None or not named_file(model).is_file():
             raise WeightsError(
                 f"{self.kind} needs its weights, got {model}: train a net with train_segment and give "
                 f"'{self.kind}:FILE'"
             )
-        return Path(model).expanduser()
+        return named_file(model)
 
     def _with_crf(self, probability: NDArray[np.float32], image: Image) -> NDArray[np.float32]:
         if self._refine != "crf":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weights import WEIGHTS, WeightsError, locate
+from weights import WEIGHTS, WeightsError, locate, named_file
 from weights.bundle import net_config, read_bundle, read_bundle_config
 
 ARCHITECTURE = "small_mask_rcnn"
@@ -159,7 +159,7 @@ def bundle_of(model: str | Path) -> Path | None:
         if (path := bundled()) is None:
             raise WeightsError(f"no small Mask R-CNN ships with this version: give the file of one, {BUNDLED}.npz, say")
         return path
-    path = Path(model).expanduser()
+    path = named_file(model)
     if path.suffix != ".npz":
         return None
     if not path.is_file():

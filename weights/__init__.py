@@ -82,9 +82,17 @@ WEIGHTS: dict[str, WeightSpec] = {
 def cache_dir() -> Path:
     """Where downloaded weights are kept: $CLICKAWAY_WEIGHTS, else clickaway/weights in the user's cache folder."""
     if folder := os.environ.get("CLICKAWAY_WEIGHTS"):
-        return Path(folder).expanduser()
+        return named_file(folder)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "clickaway" / "weights"
+
+
+def named_file(name: str | Path) -> Path:
+    """The file that a person has named, "~" being his folder; as it stands where there is no such user."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def locate(spec: WeightSpec) -> Path | None:
@@ -131,4 +139,5 @@ __all__ = [
     "check_sha256",
     "fetch",
     "locate",
+    "named_file",
 ]

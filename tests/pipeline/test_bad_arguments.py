@@ -125,6 +125,10 @@ SENSELESS = [  # words after the photo, a part of the message
     ([*BOX, "--inpainter", "os:system"], "no inpainter is called 'os': choose one of"),
     ([*BOX, "--inpainter", ""], "expected a name, got ''"),
     (["--at", "5,5", "--segmenter", "grabcut:x"], "the segmenter grabcut has no models to choose from: write grabcut"),
+    (["--at", "5,5", "--segmenter", "deepcrop:~nobody9/x.npz"], "deepcrop needs its weights, got ~nobody9/x.npz"),
+    (["--at", "5,5", "--segmenter", "mask_rcnn:~nobody9/x.npz"], "there is no bundle ~nobody9/x.npz"),
+    (["--at", "5,5", "--segmenter", "clicknet:~nobody9/x.npz"], "~nobody9/x.npz"),
+    ([*BOX, "--inpainter", "pconv:~nobody9/x.npz"], "~nobody9/x.npz"),
     ([*BOX, "--unknown\x1b[31m\n"], "unrecognized arguments: --unknown\\x1b[31m\\n"),
 ]
 

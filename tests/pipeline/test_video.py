@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from pathlib import Path
@@ -164,6 +165,44 @@ def test_the_command_writes_beside_the_film_and_says_how_fast(clip, capsys):
     assert "exists already" in capsys.readouterr().err
     assert main(["blur", str(clip), "--at", "3,3", "-o", str(clip.with_name("x.avi"))]) != 0
     assert "a click, a box or a mask is of one picture" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--dry-run"],
+        ["--watch", "--out", "done"],
+        ["--skip-existing"],
+        ["--quality", "5"],
+        ["--workers", "2"],
+        ["--memory", "1"],
+        ["--engine", "ray"],
+        ["--json-lines"],
+    ],
+)
+def test_options_of_photos_are_refused_for_films_and_nothing_is_written(clip, capsys, words):
+    before = sorted(clip.parent.rglob("*"))
+    assert main(["blur", str(clip), "--segmenter", "bright", *words]) == 2
+    assert f"{words[0]} is for photos" in capsys.readouterr().err
+    assert sorted(clip.parent.rglob("*")) == before
+
+
+def test_a_film_with_larger_frames_than_are_allowed_is_refused_before_it_is_decoded(clip, capsys, monkeypatch):
+    monkeypatch.setattr("pipeline.film._pixels", lambda frame: pytest.fail("a frame was decoded"))
+    assert main(["blur", str(clip), "--segmenter", "bright", "--max-megapixels", "0.006"]) == 2
+    assert "its frames have 96x72 pixels, 0.006912 MP; the limit is 0.006 MP" in capsys.readouterr().err
+    assert sorted(path.name for path in clip.parent.iterdir()) == ["clip.avi"]
+
+
+def test_what_is_no_file_is_not_replaced_by_a_film(clip, capsys):
+    pipe, folder = clip.with_name("pipe.mp4"), clip.with_name("folder.mp4")
+    os.mkfifo(pipe)
+    folder.mkdir()
+    for target in (pipe, folder):
+        assert main(["blur", str(clip), "--segmenter", "bright", "-o", str(target), "--overwrite"]) == 2
+        assert "is no file" in capsys.readouterr().err
+    assert pipe.is_fifo() and folder.is_dir()
+    assert len(list(clip.parent.iterdir())) == 3
 
 
 def test_the_bundled_net_looks_at_a_frame_once(monkeypatch, tmp_path):
