@@ -7,13 +7,14 @@ count only what the measured process itself did, over all of its threads.
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import json
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -39,6 +40,25 @@ def least(call: Callable[[], Any], *, budget_s: float = 5.0, at_most: int = 10) 
         call()
         runs.append((time.perf_counter() - started, time.process_time() - cpu_started))
     return Timing(*(min(values) for values in zip(*runs, strict=True)))
+
+
+def least_in_turns(
+    calls: Mapping[str, Callable[[], Any]], *, budget_s: float = 10.0, at_most: int = 10
+) -> dict[str, Timing]:
+    """Each call's Timing, the calls taking turns until budget_s is spent or each had at_most: what they are beside
+    others at one moment, they are together.
+    """
+    runs: dict[str, list[Timing]] = {name: [] for name in calls}
+    ends = time.perf_counter() + budget_s
+    for turn in range(at_most):
+        if turn and time.perf_counter() > ends:
+            break
+        for name, call in calls.items():
+            runs[name].append(least(call, budget_s=0))
+    return {
+        name: Timing(min(one.seconds for one in taken), min(one.cpu_seconds for one in taken))
+        for name, taken in runs.items()
+    }
 
 
 def matrix_peak(product: Callable[[int], Callable[[], Any]], *, budget_s: float = 3.0) -> dict[str, float]:
@@ -104,6 +124,30 @@ def in_own_process(module: str, arguments: Sequence[str], *, environment: dict[s
     if done.returncode:
         raise RuntimeError(f"{module} {' '.join(arguments)}: {(done.stderr.splitlines() or ['failed'])[-1]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def fail(name: str, reason: str) -> int:
+    """Prints the one line that says what is wrong. Returns the exit status."""
+    print(f"{name}: {reason}", file=sys.stderr)
+    return 1
+
+
+def not_installed(*modules: str) -> str | None:
+    """The first of these that cannot be imported; nothing is imported to find out."""
+    return next((module for module in modules if importlib.util.find_spec(module) is None), None)
+
+
+def parsed_size(text: str) -> tuple[int, int]:
+    """(width, height) of "640x480". Raises ValueError for anything else."""
+    width, _, height = text.partition("x")
+    return int(width), int(height)
+
+
+def command_line(module: str, arguments: Sequence[str] | None) -> str:
+    """The command that is running, without the folder that its files go to."""
+    words = iter(sys.argv[1:] if arguments is None else arguments)
+    kept = [word for word in words if not (word == "--out" and next(words, None) is not None)]
+    return " ".join(["python", "-m", module, *kept])
 
 
 def described(command: str, packages: Sequence[str]) -> str:

@@ -37,5 +37,5 @@ def test_a_plot_is_written_where_matplotlib_is_here(tmp_path):
 
 
 def test_a_process_that_fails_is_one_error_with_its_last_line():
-    with pytest.raises(RuntimeError, match=r"benchmarks.erase --holes none: .*invalid literal"):
-        measure.in_own_process("benchmarks.erase", ["--holes", "none"])
+    with pytest.raises(RuntimeError, match=r"benchmarks.erase --shares none: .*could not convert"):
+        measure.in_own_process("benchmarks.erase", ["--shares", "none"])
