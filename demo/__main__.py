@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.limits import Limits, size_in_bytes
+from pipeline.argument_types import Parser
 
 if TYPE_CHECKING:  # Gradio takes seconds to import: --help does not wait for it
     from demo.studio import Studio
@@ -23,9 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the page until Ctrl+C. Returns the exit code: 0, or 2 where it could not be started."""
     args = _parser().parse_args(argv)
     try:
-        login = _logins(args.login) if args.login else []
+        login = _logins(args.login) if args.login is not None else []
+        _check_host(args.host)
     except (OSError, ValueError) as error:
-        print(f"clickaway demo: {error}", file=sys.stderr)
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        print(f"clickaway demo: {reason}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop cleans up like Ctrl+C
@@ -96,7 +100,7 @@ def _can_open(args: argparse.Namespace) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="clickaway demo",
         description="Click an object in a photo, get the photo without it: in the browser.",
         allow_abbrev=False,
@@ -159,11 +163,27 @@ def _limits(args: argparse.Namespace) -> Limits:
 
 def _logins(file: str) -> list[tuple[str, str]]:
     """Names and passwords of a file. Raises ValueError if there are none, OSError if it cannot be read."""
-    lines = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+    if not file:  # a variable that was not set must not open the page to everybody
+        raise ValueError("--login: expected the name of a file with lines of name:password, got ''")
+    try:
+        lines = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: expected lines of name:password, got what is no text ({error})") from error
     pairs = [line.partition(":") for line in lines if line and not line.startswith("#")]
     if not pairs or not all(name and password for name, _, password in pairs):
         raise ValueError(f"{file}: expected lines of name:password")
     return [(name, password) for name, _, password in pairs]
+
+
+def _check_host(host: str) -> None:
+    """Raises ValueError for an address that is not this machine's: Gradio would try it on a hundred ports."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"cannot listen on {host!r} ({reason}): --host takes an address of this machine") from error
 
 
 def _size(text: str) -> int:

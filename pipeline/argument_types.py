@@ -7,7 +7,14 @@ from pathlib import Path
 
 from pipeline.remote import Place, Url
 from pipeline.remote import place as meant
-from pipeline.text import quoted
+from pipeline.text import quoted, shown
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for a wrong argument, not the whole usage."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(2, f"{self.prog}: {shown(message)} (see {self.prog} --help)\n")
 
 
 def _numbers(text: str, names: str) -> tuple[int, ...]:

@@ -6,8 +6,8 @@ import argparse
 
 from inpaint import INPAINTERS
 from pipeline import argument_types, batch_arguments
+from pipeline.argument_types import Parser
 from pipeline.selection_arguments import add_selection
-from pipeline.text import shown
 from segment import SEGMENTERS
 
 _MAX_MEGAPIXELS = 200
@@ -25,16 +25,9 @@ exit code: 0 all done, 1 some photos failed, 2 the arguments make no sense
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    """One line for a wrong argument, not the whole usage."""
-
-    def error(self, message: str) -> None:  # type: ignore[override]
-        self.exit(2, f"{self.prog}: {shown(message)} (see {self.prog} --help)\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """The parser of the command. `args.command` is the subcommand's name."""
-    top = _Parser(
+    top = Parser(
         prog="clickaway",
         description="Click an object in a photo, get the photo without it.",
         epilog=_EPILOG,
@@ -42,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action="store_true", help="show the version and leave")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
 
     _photo_command(commands, "erase", "take an object away and fill what was behind it")
     cutout = _photo_command(commands, "cutout", "keep only the object, on transparency")
@@ -93,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _photo_command(commands: argparse._SubParsersAction[_Parser], name: str, help_text: str) -> _Parser:
+def _photo_command(commands: argparse._SubParsersAction[Parser], name: str, help_text: str) -> Parser:
     """A subcommand on photos, with the options that all of these share."""
     command = commands.add_parser(
         name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.", allow_abbrev=False
@@ -112,7 +105,7 @@ def _photo_command(commands: argparse._SubParsersAction[_Parser], name: str, hel
     return command
 
 
-def _add_output(command: _Parser, name: str) -> None:
+def _add_output(command: Parser, name: str) -> None:
     output = command.add_argument_group("output")
     if name == "masks":
         output.add_argument(
@@ -142,7 +135,7 @@ def _add_output(command: _Parser, name: str) -> None:
     batch_arguments.add_writing(output)
 
 
-def _add_models(command: _Parser, name: str) -> None:
+def _add_models(command: Parser, name: str) -> None:
     models = command.add_argument_group("models")
     models.add_argument(
         "--segmenter", type=argument_types.name, metavar="NAME[:MODEL]", help=f"{', '.join(SEGMENTERS)} (auto)"
@@ -172,7 +165,7 @@ def _add_models(command: _Parser, name: str) -> None:
     models.add_argument("--offline", action="store_true", help="never download weights")
 
 
-def _add_more(command: _Parser) -> None:
+def _add_more(command: Parser) -> None:
     more = command.add_argument_group("more")
     more.add_argument(
         "--max-megapixels",
@@ -185,7 +178,7 @@ def _add_more(command: _Parser) -> None:
     more.add_argument("--debug", action="store_true", help="show the whole traceback of an error")
 
 
-def _add_hole(erase: _Parser) -> None:
+def _add_hole(erase: Parser) -> None:
     hole = erase.add_argument_group("the hole")
     hole.add_argument(
         "--grow",

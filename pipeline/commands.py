@@ -25,19 +25,19 @@ from segment import SEGMENTERS, Click
 _SUFFIX = {"erase": "-erased", "cutout": "-cutout", "blur": "-blurred", "replace": "-replaced", "outline": "-outline"}
 _MASKS_FILE = "annotations.json"
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")  # pipeline.video's, which loads OpenCV
-_OF_PHOTOS = (
+_RUNNING = (
     "dry_run",
     "watch",
     "skip_existing",
-    "quality",
     "workers",
     "memory",
     "engine",
     "address",
     "gpus",
     "journal",
+    "json_lines",
 )
-_OF_PHOTOS += ("json_lines",)
+_OF_PHOTOS = ("quality", *_RUNNING)  # options that films do not know
 _LISTS = ("points", "boxes", "masks", "coco")  # options that say of each photo what to select
 
 
