@@ -16,10 +16,10 @@ from pathlib import Path
 
 # Name -> its heading, and its options beyond what it does by itself: together they end in 15 minutes on 2 idle cores.
 BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "pconv": ("One pass of the PConv net", ("--budget", "6")),
-    "erase": ("Erasing by photo and object", ("--budget", "1")),
+    "pconv": ("One pass of the PConv net", ("--budget", "4")),
+    "erase": ("Erasing by photo and object", ("--budget", "0.5")),
     "click": ("Click to answer", ()),
-    "mask_rcnn": ("Mask R-CNN", ("--budget", "15")),
+    "mask_rcnn": ("Mask R-CNN", ("--budget", "10")),
     "batch": ("A folder of photos", ()),
     "start": ("Start", ("--runs", "2")),
     "training": ("Training", ()),

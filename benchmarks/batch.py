@@ -125,7 +125,7 @@ def rows(results: Sequence[dict[str, Any]]) -> list[list[str]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
     parser.add_argument("--models", default=",".join(MODELS), metavar="NAMES", help="of %(default)s")
-    parser.add_argument("--photos", type=int, default=24, metavar="N", help="default: %(default)s")
+    parser.add_argument("--photos", type=int, default=16, metavar="N", help="default: %(default)s")
     # One more than there are cores, to see where it ends.
     usual = ",".join(str(number) for number in range(1, min(os.cpu_count() or 1, 8) + 2))
     parser.add_argument("--workers", default=usual, metavar="N,N", help="default: %(default)s")

@@ -1,9 +1,9 @@
 """`python -m benchmarks.erase`: what pipeline.edit.erase costs, by the photo's size and the object's share of it.
 
 Each inpainter runs in a process of its own, one after the other. "decode + encode" is the same photo as a JPEG, once
-read and once written, which every edit of a file needs as well; "net pass" is the inpainter's own `inpaint` of one
-square of the largest side that it is ever given. The goals: at 12 megapixels no more than twice these two together, and
-no more memory above photo, mask and loaded model than eight photos.
+read and once written, which every edit of a file needs as well; "net pass" is one pass of the PConv net over a square
+of the largest side that it is ever given. The goals: at 12 megapixels no more than twice these two together, and no
+more memory above photo, mask and loaded model than eight photos.
 """
 
 from __future__ import annotations
@@ -66,28 +66,30 @@ def load(name: str, folder: Path) -> Any:
 
 
 def usual_inpainters() -> list[str]:
-    """What people use; without a bundled net, "auto" is patch_match and "pconv" would be a download."""
+    """What people use."""
+    return ["auto", _net(), "telea"]
+
+
+def _net() -> str:
+    """The bundled net; where none is, the one with random weights, for "pconv" would be a download then."""
     from inpaint.auto import bundled_inpainter
 
-    return ["auto", "pconv" if bundled_inpainter() else "pconv-random", "telea"]
+    return "pconv" if bundled_inpainter() else "pconv-random"
 
 
 def run_one(name: str, megapixels: Sequence[float], shares: Sequence[float], budget_s: float) -> list[dict[str, Any]]:
-    """For each photo and object: seconds, CPU seconds, and how far the memory rose above the photo and its mask.
-
-    share 0: what is measured beside it, a JPEG's decoding and encoding, or one pass of the inpainter (mp 0).
-    """
+    """For each photo and object: seconds, CPU seconds, and how far the memory rose above the photo and its mask."""
     if name == JPEG:
         return [_measured(_jpeg(photo_of(size)), budget_s, mp=size, share=0) for size in megapixels]
     from pipeline.edit import erase
 
     with tempfile.TemporaryDirectory() as folder:
-        inpainter = load(name, Path(folder))
-    results = []
-    if side := _largest_crop_px(inpainter):
+        inpainter = load(_net() if name == PASS else name, Path(folder))
+    if name == PASS:
+        side = inpainter.max_size_px
         square = np.ascontiguousarray(photo_of(2 * side * side / 1e6)[:side, :side])
-        hole = disk((side, side), 0.1)
-        results.append(_measured(lambda: inpainter.inpaint(square, hole), budget_s, mp=0, share=0))
+        return [_measured(lambda: inpainter.inpaint(square, disk((side, side), 0.1)), budget_s, mp=0, share=0)]
+    results = []
     for size in megapixels:
         photo = photo_of(size)
         for share in shares:
@@ -116,12 +118,6 @@ def _measured(call: Callable[[], Any], budget_s: float, **what: float) -> dict[s
     }
 
 
-def _largest_crop_px(inpainter: Any) -> int | None:
-    """The side of the largest square that the inpainter is ever given; None: it takes any."""
-    side: int | None = getattr(inpainter, "max_size_px", None)
-    return side
-
-
 def _jpeg(photo: np.ndarray) -> Callable[[], Any]:
     import cv2
 
@@ -148,14 +144,11 @@ def _cell(at: dict[str, Any]) -> str:
 
 def verdict(results: dict[str, list[dict[str, Any]]]) -> str:
     """What became of the goals, a line for each inpainter and object."""
-    lines = []
-    jpeg = next((at for at in results[JPEG] if at["mp"] == GOAL_MP), None)
+    jpeg, one_pass = next((at for at in results[JPEG] if at["mp"] == GOAL_MP), None), results[PASS][0]
+    lines = [f"- one {PASS}: {one_pass['s']:.2f} s ({one_pass['cpu_s']:.2f} CPU s)"]
     for name, measured in results.items():
-        one_pass = next((at for at in measured if not at["mp"]), None)
-        if one_pass is not None:
-            lines.append(f"- one {PASS} of {name}: {one_pass['s']:.2f} s ({one_pass['cpu_s']:.2f} CPU s)")
         for at in measured:
-            if at["mp"] != GOAL_MP or not at["share"] or jpeg is None or one_pass is None:
+            if at["mp"] != GOAL_MP or not at["share"] or jpeg is None:
                 continue
             ratio, cpu_ratio = (at[key] / (jpeg[key] + one_pass[key]) for key in ("s", "cpu_s"))
             reached = "reached" if ratio <= GOAL_RATIO else "not reached"
@@ -189,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(run_one(options.one, megapixels, shares, options.budget)))
         return 0
     passed = [f"--megapixels={options.megapixels}", f"--shares={options.shares}", f"--budget={options.budget}"]
-    names = [JPEG, *(options.inpainters.split(",") if options.inpainters else usual_inpainters())]
+    names = [JPEG, PASS, *(options.inpainters.split(",") if options.inpainters else usual_inpainters())]
     try:
         results = {name: measure.in_own_process("benchmarks.erase", [*passed, f"--one={name}"]) for name in names}
     except RuntimeError as error:

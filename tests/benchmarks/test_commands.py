@@ -88,7 +88,7 @@ def test_the_goals_of_erasing_are_told_reached_or_not() -> None:
 
     jpeg = {"mp": 12, "share": 0, "s": 0.3, "cpu_s": 0.3, "mib": 1.0}
     one_pass = {"mp": 0, "share": 0, "s": 0.2, "cpu_s": 0.2, "mib": 1.0}
-    said = erase.verdict({erase.JPEG: [jpeg], "net": [one_pass, at(12, 2, 0.9), at(12, 10, 1.1, 50.0)]})
+    said = erase.verdict({erase.JPEG: [jpeg], erase.PASS: [one_pass], "net": [at(12, 2, 0.9), at(12, 10, 1.1, 50.0)]})
     assert "net, 2 % of 12 MP: 1.80 times decode + encode and one net pass by the clock, 1.80 by CPU" in said
     assert [line.rpartition(": ")[2] for line in said.splitlines()[1:3]] == ["reached", "not reached"]
     assert "memory: 1 of 2 within the goal of 8 photos; most is 10.0 (net, 10 % of 12 MP)" in said
