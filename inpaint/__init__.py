@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from inpaint.base import Image, Inpainter, Mask
+if TYPE_CHECKING:
+    from inpaint.base import Image, Inpainter, Mask
+
+_OF_BASE = ("Image", "Inpainter", "Mask")  # imported when they are first used: `clickaway --help` wants no NumPy
 
 # Name -> "module:Class", imported when it is asked for: a name costs no framework.
 INPAINTERS: dict[str, str] = {
@@ -36,6 +39,12 @@ def load_inpainter(name: str = "auto", **options: Any) -> Inpainter:
         options["weights"] = model
     inpainter: Inpainter = maker(**options)
     return inpainter
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_BASE:
+        raise AttributeError(f"module 'inpaint' has no attribute {name!r}")
+    return getattr(import_module("inpaint.base"), name)
 
 
 __all__ = ["INPAINTERS", "Image", "Inpainter", "Mask", "load_inpainter"]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from importlib import import_module
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from segment.base import Click, Image, InstanceSegmenter, Mask, NoObjectError, Segmenter, Selection
+if TYPE_CHECKING:
+    from segment.base import Click, Image, InstanceSegmenter, Mask, NoObjectError, Segmenter, Selection
+
+# Imported when they are first used: `clickaway --help` wants the names below and no NumPy.
+_OF_BASE = ("Click", "Image", "InstanceSegmenter", "Mask", "NoObjectError", "Segmenter", "Selection")
 
 # Name -> "module:Class", imported when it is asked for: a name costs no framework.
 SEGMENTERS: dict[str, str] = {
@@ -41,6 +45,12 @@ def load_segmenter(name: str = "auto", **options: Any) -> Segmenter:
         options["model"] = model
     segmenter: Segmenter = maker(**options)
     return segmenter
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_BASE:
+        raise AttributeError(f"module 'segment' has no attribute {name!r}")
+    return getattr(import_module("segment.base"), name)
 
 
 __all__ = [

@@ -59,3 +59,9 @@ def test_importing_a_room_loads_no_heavy_library(room):
     code = f"import {room}, sys; print(*(m for m in {HEAVY} if m in sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert loaded.split() == []
+
+
+def test_the_command_s_help_loads_neither_numpy_nor_opencv():
+    code = "import sys; from pipeline.arguments import parser; parser().format_help(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not {"numpy", "cv2", "PIL", *HEAVY} & set(loaded.split())
