@@ -18,6 +18,7 @@ from PIL import Image as PillowImage
 from inpaint.base import Mask
 
 IGNORE = 255  # in label PNGs: unclear, as in VOC
+_MOST_PIXELS = 200_000_000  # of the photo that an annotation speaks of
 _SMALLEST, _LARGEST = 0.003, 0.7  # share of its photo that an object must cover to be a shape
 _MASK_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _FILE_THRESHOLD = 127
@@ -145,10 +146,16 @@ def read_coco(path: Path) -> Iterable[Mask]:
         content = json.loads(path.read_text(encoding="utf-8"))
         sizes = {image["id"]: (int(image["height"]), int(image["width"])) for image in content["images"]}
         annotations = [a for a in content["annotations"] if not a.get("iscrowd") and a.get("segmentation")]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is no COCO instance annotation file ({error!r})") from error
-    for annotation in annotations:
-        mask = decode_segmentation(annotation["segmentation"], sizes[annotation["image_id"]])
+    for number, annotation in enumerate(annotations, start=1):
+        try:
+            height, width = sizes[annotation["image_id"]]
+            if not 0 < height * width <= _MOST_PIXELS:
+                raise ValueError(f"a photo of {width}x{height} pixels")
+            mask = decode_segmentation(annotation["segmentation"], (height, width))
+        except Exception as error:  # NumPy and pycocotools raise whatever comes to them on numbers that make no sense
+            raise ValueError(f"{path}, annotation {number} cannot be read ({error!r})") from error
         if _SMALLEST <= mask.mean() <= _LARGEST:
             yield _cut(mask)
 
@@ -163,8 +170,10 @@ def decode_segmentation(segmentation: Any, hw: tuple[int, int]) -> Mask:
         return canvas > 0
     counts = segmentation["counts"]
     counts = _unpack_counts(counts) if isinstance(counts, str) else counts
-    runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     height, width = segmentation["size"]
+    if (height, width) != tuple(hw) or min(counts, default=0) < 0 or sum(counts) != height * width:
+        raise ValueError(f"run lengths that do not cover {hw[1]}x{hw[0]} pixels")
+    runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     return runs.reshape(width, height).T.copy()  # COCO counts down the columns
 
 

@@ -201,7 +201,7 @@ def _load_coco(path: Path) -> Any:
             coco = COCO(str(path))
             coco.getImgIds()
             coco.imgToAnns  # noqa: B018  (absent where the file has no annotations)
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise ValueError(f"{path} is no COCO instance annotation file ({error!r})") from error
     return coco
 

@@ -94,6 +94,15 @@ def read_config(path: Path, start: Config) -> Config:
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no text, or brackets without end
         raise ValueError(f"{path} is no configuration ({error})") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} is no configuration (expected a table of options, got a {type(values).__name__})")
+    for spec in dataclasses.fields(start):  # type: ignore[arg-type]
+        usual, value = getattr(start, spec.name), values.get(spec.name)
+        kinds = {tuple: (list,), float: (int, float), int: (int,)}.get(type(usual), (type(usual),))
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits = isinstance(value, kinds) and (isinstance(usual, bool) or is_number == isinstance(usual, int | float))
+        if not (value is None or usual is None or fits):
+            raise ValueError(f"{path} is no configuration ({spec.name} is {value!r}, expected such as {usual!r})")
     return with_values(start, values)

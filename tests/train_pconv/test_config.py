@@ -49,6 +49,25 @@ def test_a_file_with_an_unknown_field_or_no_json_is_refused(tmp_path: Path) -> N
         read_config(tmp_path / "a.json", TrainConfig())
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "expected a table of options, got a list"),
+        ("[" * 100_000, "recursion"),
+        ('{"batch": "x"}', "batch is 'x'"),
+        ('{"batch": true}', "batch is True"),
+        ('{"rate": [1]}', r"rate is \[1\]"),
+        ('{"images": 5}', "images is 5"),
+    ],
+)
+def test_a_file_with_values_of_another_kind_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_config(tmp_path / "a.json", TrainConfig())
+    (tmp_path / "a.json").write_text('{"rate": 1, "batch": 3}')  # 1 is a rate too
+    assert read_config(tmp_path / "a.json", TrainConfig()).rate == 1
+
+
 def test_the_presets_work_with_the_photos_given() -> None:
     for preset in PRESETS.values():
         dataclasses.replace(preset, images=("a",), out="b").check()

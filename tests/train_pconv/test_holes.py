@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.random import Generator, default_rng
 from PIL import Image as PillowImage
 
 from train_pconv.holes import AREA_BUCKETS, HoleMix, box, buckets_between, fit_area, inside, place, strokes
-from train_pconv.shapes import Blobs, HoleFiles, ObjectShapes, decode_segmentation, shapes_of_labels
+from train_pconv.shapes import Blobs, HoleFiles, ObjectShapes, decode_segmentation, read_coco, shapes_of_labels
 
 HW = (64, 80)
 
@@ -202,3 +203,31 @@ def test_hole_files_can_be_black_on_white(mask_files: Path, tmp_path: Path) -> N
     PillowImage.fromarray(np.where(hole, 0, 255).astype(np.uint8)).save(tmp_path / "m.png")
     found = HoleFiles([tmp_path], hole_colour="black").draw(default_rng(0))
     np.testing.assert_array_equal(found, hole)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_id": 99},
+        {"image_id": [1]},
+        {"segmentation": "x"},
+        {"segmentation": [["a"] * 6]},
+        {"segmentation": {"size": [10, 12], "counts": [10**12]}},
+        {"segmentation": {"size": [10**6, 10**6], "counts": [10**12]}},
+        {"segmentation": {"size": [10, 12], "counts": [-5, 125]}},
+        {"segmentation": {"size": [10, 12], "counts": "\u1234" * 9}},
+    ],
+)
+def test_annotations_that_make_no_sense_are_one_line(tmp_path, change):
+    annotation = {"image_id": 1, "segmentation": [[1, 1, 8, 1, 8, 8]], **change}
+    content = {"images": [{"id": 1, "height": 10, "width": 12}], "annotations": [annotation]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"a\.json"):
+        list(read_coco(tmp_path / "a.json"))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", '"x"', '{"images": 5, "annotations": []}', "\xff"])
+def test_files_that_are_no_annotations_are_one_line(tmp_path, text):
+    (tmp_path / "a.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"a\.json is no COCO instance annotation file"):
+        list(read_coco(tmp_path / "a.json"))

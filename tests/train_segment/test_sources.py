@@ -1,4 +1,3 @@
-import json
 
 import numpy as np
 import pytest
@@ -85,7 +84,7 @@ def test_coco_photos_are_found_elsewhere_if_their_folder_is_named(coco_file, tmp
     assert CocoFile(coco_file, tmp_path / "elsewhere").read(0).image.shape == (10, 12, 3)
 
 
-@pytest.mark.parametrize("content", ["no json", "[]", json.dumps({"images": []}), json.dumps({"annotations": [{}]})])
+@pytest.mark.parametrize("content", ["no json", "[" * 100_000, "[]", '{"images": []}', '{"annotations": [{}]}'])
 def test_a_file_that_is_not_coco_s_is_a_value_error(tmp_path, content):
     path = tmp_path / "x.json"
     path.write_text(content)
