@@ -215,6 +215,8 @@ def names_in(folder: Place) -> list[str]:
 def write_bytes(url: Url, data: bytes, *, overwrite: bool) -> None:
     """Writes the file so that nobody sees half of it: in one put, or under another name that then becomes its own.
 
+    That is as safe as the file system's rename; a few have none and copy.
+
     Raises FileExistsError if it is there and overwrite is False (one that another program puts there in the meantime is
     not seen), OSError where it cannot be written.
     """
@@ -233,17 +235,29 @@ def write_bytes(url: Url, data: bytes, *, overwrite: bool) -> None:
         _, partial_path = _file_system(partial)
         try:
             files.pipe_file(partial_path, data)
-            try:
-                files.mv(partial_path, path)
-            except Exception:
-                if not (files.exists(partial_path) and files.exists(path)):
-                    raise
-                files.rm_file(path)  # some cannot rename onto a file that is there
-                files.mv(partial_path, path)
+            _rename(files, partial_path, path)
         except BaseException:
             with suppress(Exception):  # what went wrong before is what counts
                 files.rm_file(partial_path)
             raise
+
+
+def _rename(files: Any, old: str, new: str) -> None:
+    """Gives the file its new name. Whatever has that name now is replaced, or still there if it fails."""
+    try:
+        files.mv(old, new)
+        return
+    except Exception:
+        if not (files.exists(old) and files.exists(new)):
+            raise
+    aside = f"{old}.old"  # not every server renames onto a file that is there
+    files.mv(new, aside)
+    try:
+        files.mv(old, new)
+    except BaseException:
+        files.mv(aside, new)
+        raise
+    files.rm_file(aside)
 
 
 def remove_partials(url: Url) -> None:

@@ -165,6 +165,21 @@ def test_a_write_that_fails_leaves_nothing_and_is_one_line(picky, monkeypatch):
     assert not picky.store
 
 
+def test_an_old_file_outlives_a_write_that_fails(picky, monkeypatch):
+    write_bytes(Url("picky://out/a.png"), b"old")
+    mv = PickyFileSystem.mv
+
+    def broken(self, path1, path2, **_):
+        if path1.endswith(".partial"):
+            raise RuntimeError("the connection is lost")
+        mv(self, path1, path2)
+
+    monkeypatch.setattr(PickyFileSystem, "mv", broken)
+    with pytest.raises(OSError, match="the connection is lost"):
+        write_bytes(Url("picky://out/a.png"), b"new", overwrite=True)
+    assert {name: file.getvalue() for name, file in picky.store.items()} == {"picky://out/a.png": b"old"}
+
+
 def test_only_a_files_own_partials_are_removed(memory):
     for name in (".a.png.0123abcd.partial", ".b.png.0123abcd.partial", ".a.png.partial", "a.png"):
         memory.pipe_file(f"/out/{name}", b"x")
