@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from inpaint.base import Inpainter
+from inpaint.bundled import bundled_inpainter
 from inpaint.opencv import TeleaInpainter
 from inpaint.patch_match import PatchMatchInpainter
-from weights import WEIGHTS, WeightSpec, locate
 
 
 class AutoInpainter(PatchMatchInpainter):
@@ -26,11 +26,3 @@ def _first_fill(precision: str, device: str | None) -> Inpainter:
     from inpaint.pconv import PConvInpainter  # brings Keras in
 
     return PConvInpainter(weights=spec.name, precision=precision, device=device)
-
-
-def bundled_inpainter() -> WeightSpec | None:
-    """The first inpainter of weights.WEIGHTS that ships with the code and whose file is there."""
-    for spec in WEIGHTS.values():
-        if spec.kind == "inpainter" and spec.url is None and locate(spec) is not None:
-            return spec
-    return None

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inpaint.auto import bundled_inpainter
 from inpaint.base import Image, Mask, check_hole
+from inpaint.bundled import bundled_inpainter
 from weights import WEIGHTS, WeightsError, check_sha256, fetch, named_file
 from weights.frameworks import compiled, load_keras
 

@@ -25,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from demo.__main__ import main as run_demo
 
         return run_demo(argv[1:])
+    os.environ.setdefault("CLICKAWAY_LEAN_KERAS", "1")  # see weights.frameworks, which loads NumPy
     arguments = parser()
     try:
         args = arguments.parse_args(expanded(argv))

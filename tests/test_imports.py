@@ -1,6 +1,7 @@
 """The design's import direction, read from the code; and what an import may load, tried."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,3 +66,13 @@ def test_the_command_s_help_loads_neither_numpy_nor_opencv():
     code = "import sys; from pipeline.arguments import parser; parser().format_help(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"numpy", "cv2", "PIL", *HEAVY} & set(loaded.split())
+
+
+@pytest.mark.parametrize(("lean", "wanted"), [("1", False), ("", True)])
+def test_the_commands_on_photos_load_keras_without_what_they_never_use(lean, wanted):
+    pytest.importorskip("pandas")
+    code = "import sys; from weights.frameworks import load_keras; load_keras(); from inpaint import pconv; "
+    code += "print(*(m in sys.modules for m in ('keras', 'pandas', 'numba')))"
+    environment = {**os.environ, "CLICKAWAY_LEAN_KERAS": lean}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == ["True", str(wanted), "False"], done.stderr

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -21,6 +21,11 @@ _NOISE = (
     "oneDNN custom",
 )
 
+# What Keras imports at its start where it is installed, to draw and to learn from tables: a fifth of that start. The
+# commands on photos say by LEAN that they want neither; in anybody's own program Keras comes whole.
+_NOT_FOR_PHOTOS = ("matplotlib", "pandas")
+LEAN = "CLICKAWAY_LEAN_KERAS"  # an environment variable: worker processes inherit it
+
 
 def load_keras() -> None:
     """Imports Keras and its backend, once. What is printed on the way and is no noise is printed afterwards.
@@ -30,10 +35,22 @@ def load_keras() -> None:
     if "keras" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _stderr_without_noise():
+    with _stderr_without_noise(), _hidden(_NOT_FOR_PHOTOS if os.environ.get(LEAN) else ()):
         import keras
 
         keras.ops.zeros(1)  # the devices are looked for at the first operation
+
+
+@contextlib.contextmanager
+def _hidden(names: Sequence[str]) -> Iterator[None]:
+    """Those of these packages that are not imported yet look as if they were not installed."""
+    names = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None: how the import system says it
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager

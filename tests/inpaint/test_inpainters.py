@@ -136,7 +136,7 @@ def test_a_radius_of_nothing_is_refused():
 
 def test_auto_says_which_inpainter_it_chose(monkeypatch):
     monkeypatch.setattr(weights, "WEIGHTS", {})
-    monkeypatch.setattr("inpaint.auto.WEIGHTS", {})
+    monkeypatch.setattr("inpaint.bundled.WEIGHTS", {})
     assert load_inpainter("auto").name == "patch_match over telea"
 
 
