@@ -56,9 +56,8 @@ def run_pieces(photos: Path, models: str) -> dict[str, Any]:
     from segment import Click, load_segmenter
 
     started = time.perf_counter()
-    segmenter, inpainter = (
-        load(name) for load, name in zip((load_segmenter, load_inpainter), MODELS[models], strict=True)
-    )
+    segmenter_name, inpainter_name = MODELS[models]
+    segmenter, inpainter = load_segmenter(segmenter_name), load_inpainter(inpainter_name)
     loaded = time.perf_counter()
     with (photos.parent / "points.csv").open(newline="") as file, tempfile.TemporaryDirectory() as folder:
         for row in csv.DictReader(file):

@@ -69,14 +69,14 @@ def run_one(name: str, sizes_wh: Sequence[tuple[int, int]], clicks: int) -> dict
         for size_wh in sizes_wh:
             photo, places = photo_and_places(name, size_wh, clicks)
             segmenter.encode(photo)
-            encoding, encode = _timed(lambda photo=photo: segmenter.encode(photo))
+            encoding, encode = _timed(segmenter.encode, photo)
             once, twice = [], []
             for x, y in places:
                 try:
                     first = Click(x, y)
-                    once.append(_timed(lambda e=encoding, c=first: segmenter.select(e, [c]))[1])
+                    once.append(_timed(segmenter.select, encoding, [first])[1])
                     both = [first, Click(min(x + size_wh[0] // 50, size_wh[0] - 1), y)]
-                    twice.append(_timed(lambda e=encoding, c=both: segmenter.select(e, c))[1])
+                    twice.append(_timed(segmenter.select, encoding, both)[1])
                 except NoObjectError:
                     continue
             if not twice:
@@ -87,10 +87,10 @@ def run_one(name: str, sizes_wh: Sequence[tuple[int, int]], clicks: int) -> dict
     return result
 
 
-def _timed(call: Callable[[], Any]) -> tuple[Any, tuple[float, float]]:
+def _timed(call: Callable[..., Any], *arguments: Any) -> tuple[Any, tuple[float, float]]:
     """What the call gives, and its seconds and CPU seconds."""
     started, cpu_started = time.perf_counter(), time.process_time()
-    found = call()
+    found = call(*arguments)
     return found, (time.perf_counter() - started, time.process_time() - cpu_started)
 
 

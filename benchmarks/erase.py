@@ -72,7 +72,7 @@ def usual_inpainters() -> list[str]:
 
 def _net() -> str:
     """The bundled net; where none is, the one with random weights, for "pconv" would be a download then."""
-    from inpaint.auto import bundled_inpainter
+    from inpaint.bundled import bundled_inpainter
 
     return "pconv" if bundled_inpainter() else "pconv-random"
 
@@ -122,7 +122,14 @@ def _jpeg(photo: np.ndarray) -> Callable[[], Any]:
     import cv2
 
     encoded = cv2.imencode(".jpg", photo)[1]
-    return lambda: cv2.imencode(".jpg", cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+
+    def call() -> None:
+        decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        if decoded is None:
+            raise RuntimeError("OpenCV cannot read the JPEG that it has written")
+        cv2.imencode(".jpg", decoded)
+
+    return call
 
 
 def rows(results: dict[str, list[dict[str, Any]]], megapixels: Sequence[float]) -> list[list[str]]:

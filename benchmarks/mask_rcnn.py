@@ -18,6 +18,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def files_of(net: str, folder: Path) -> tuple[Path, Path]:
 def run_one(net: str, sizes_wh: Sequence[tuple[int, int]], budget_s: float) -> list[dict[str, Any]]:
     """For each photo size: seconds and CPU seconds of each way, peak memory, and how alike the instances are."""
     import torch
-    from mmdet.apis import inference_detector, init_detector
+    from mmdet.apis import init_detector
 
     from segment.mask_rcnn import MaskRCNNSegmenter
     from segment.working_size import working_copy
@@ -95,9 +96,9 @@ def run_one(net: str, sizes_wh: Sequence[tuple[int, int]], budget_s: float) -> l
         photo = photo_of(net, size_wh)
         bgr = np.ascontiguousarray(photo[:, :, ::-1])
         calls = {
-            PLAIN: lambda bgr=bgr: inference_detector(plain, bgr).pred_instances,
-            AT_OURS: lambda bgr=bgr: inference_detector(at_ours, bgr).pred_instances,
-            OURS: lambda photo=photo: ours.encode(photo),
+            PLAIN: partial(_instances, plain, bgr),
+            AT_OURS: partial(_instances, at_ours, bgr),
+            OURS: partial(ours.encode, photo),
         }
         found, mib = {}, {}
         for name, call in calls.items():
@@ -106,12 +107,18 @@ def run_one(net: str, sizes_wh: Sequence[tuple[int, int]], budget_s: float) -> l
             mib[name] = None if peak.bytes is None else peak.bytes / 2**20
         timings = measure.least_in_turns(calls, budget_s=budget_s)
         shrunk = np.ascontiguousarray(working_copy(photo)[:, :, ::-1])
-        small = inference_detector(plain, shrunk).pred_instances if shrunk.shape != bgr.shape else None
+        small = _instances(plain, shrunk) if shrunk.shape != bgr.shape else None
         alike = compare(found[PLAIN], found[OURS], ours.classes, small=small)
         for name, timing in timings.items():
             at = {"net": net, "wh": size_wh, "way": name, "s": timing.seconds, "cpu_s": timing.cpu_seconds}
             results.append({**at, "mib": mib[name], **alike, "threads": torch.get_num_threads()})
     return results
+
+
+def _instances(detector: Any, bgr: np.ndarray) -> Any:
+    from mmdet.apis import inference_detector
+
+    return inference_detector(detector, bgr).pred_instances
 
 
 def compare(plain: Any, ours: Any, classes: Sequence[str], *, small: Any = None) -> dict[str, Any]:

@@ -33,6 +33,11 @@ LEAST_CHANNELS = 128  # with fewer, turning tiles round takes longer than what i
 class WinogradConv2d(nn.Module):
     """Takes the place of a 3x3 convolution of stride 1 and padding 1, for prediction alone."""
 
+    kernel: Tensor  # (36, C, F)
+    bias: Tensor | None
+    pixels: Tensor  # (36, 36)
+    result: Tensor  # (16, 36)
+
     def __init__(self, like: nn.Conv2d) -> None:
         super().__init__()
         turn = torch.tensor(_KERNEL, dtype=torch.float64)
