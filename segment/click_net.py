@@ -1,7 +1,8 @@
 """ClickNet as a segmenter: any object under a click, from the weights that ship with Clickaway.
 
 The photo is read once as a whole. A click is answered on that first; then a window round the answer is read and
-answered again, with the first answer as a hint, so that small objects and edges are seen at the net's full resolution.
+answered again, with the first answer as a hint, so that small objects and edges are seen at the net's full resolution;
+and once more with a click of the net's own, deep in its answer and far from the user's.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class ClickNetSegmenter:
         corner, side = _whole(image)
         maps = {name: part.astype(np.float32) for name, part in encoding.maps.items()}
         first = self._answer(maps, corner, side, clicks, None)
-        final = self._closer(image, first, clicks)
+        final = self._closer(image, maps, first, clicks)
         answers = [(self._mask(image, final, clicks), final.score)]
         if len(clicks) == 1:
             answers += [
@@ -119,8 +120,11 @@ class ClickNetSegmenter:
             raise NoObjectError(f"ClickNet finds no object at ({x}, {y}): click nearer to its middle")
         return selections[:ALTERNATIVES]
 
-    def _closer(self, image: Image, first: Look, clicks: Sequence[Click]) -> Look:
-        """The look at the window round the answer; by way of a wider one if the first answer was of very few pixels."""
+    def _closer(self, image: Image, maps: Maps, first: Look, clicks: Sequence[Click]) -> Look:
+        """The look at the window round the answer; by way of a wider one if the first answer was of very few pixels.
+
+        maps: those of the first look.
+        """
         look = first
         for _ in range(2):
             corner, side = _window_round(look, clicks)
@@ -129,14 +133,19 @@ class ClickNetSegmenter:
             far = side < FAR * look.side_px
             if far:  # an answer of so few pixels says little about its own size
                 corner, side = _grown(corner, side, 2.0)
-            maps = self._read(image, corner, side, mirrored=not far)
-            closer = self._answer(maps, corner, side, clicks, look)
+            read = self._read(image, corner, side, mirrored=not far)
+            closer = self._answer(read, corner, side, clicks, look)
             if not _holds(closer, clicks):  # lost on the way: what was seen before is better than nothing
                 break
-            look = closer
+            look, maps = closer, read
             if not far:
                 break
-        return look
+        own = _own_click(look, clicks)
+        if own is None:
+            return look
+        # What one click leaves open, a part or the whole, a second one far off settles; training knew several clicks.
+        surer = self._answer(maps, look.corner_xy, look.side_px, [*clicks, own], look, rounds=1)
+        return surer if _holds(surer, clicks) else look
 
     def _others(self, image: Image, first: Look, final: Look, clicks: Sequence[Click]) -> list[Look]:
         """Looks at a smaller and at a larger window round the click, asked afresh: a part, and a larger whole."""
@@ -158,12 +167,19 @@ class ClickNetSegmenter:
         return {name: np.asarray(array) for name, array in self._encoder.predict_on_batch(batch).items()}
 
     def _answer(
-        self, maps: Maps, corner_xy: tuple[int, int], side_px: int, clicks: Sequence[Click], before: Look | None
+        self,
+        maps: Maps,
+        corner_xy: tuple[int, int],
+        side_px: int,
+        clicks: Sequence[Click],
+        before: Look | None,
+        *,
+        rounds: int = ROUNDS,
     ) -> Look:
         """The answer to the last clicks one after the other, as in training; the mean over the mirrored too."""
         size = self.config.input_px
         placed = [_placed(click, corner_xy, size / side_px) for click in clicks]
-        first_round = max(1, len(placed) - ROUNDS + 1)
+        first_round = max(1, len(placed) - rounds + 1)
         while not any(click.positive for click in placed[:first_round]):
             first_round += 1
         previous = None if before is None else _seen_from(before, corner_xy, side_px, size // 4)
@@ -220,16 +236,8 @@ def _window_round(look: Look, clicks: Sequence[Click]) -> tuple[tuple[int, int],
     """
     cells = look.probability.shape[0]
     scale = cells / look.side_px
-    answer = look.probability > THRESHOLD
-    held = np.zeros_like(answer)
-    boxes = []
-    for click in clicks:
-        if not click.positive:
-            continue
-        boxes.append((click.x, click.y, click.x + 1, click.y + 1))
-        placed = _placed(click, look.corner_xy, scale)
-        if 0 <= placed.x < cells and 0 <= placed.y < cells and answer[placed.y, placed.x]:
-            held |= component_at(answer, placed.x, placed.y)
+    held = _held(look, clicks)
+    boxes = [(float(click.x), float(click.y), click.x + 1.0, click.y + 1.0) for click in clicks if click.positive]
     if held.any():
         x0, y0, x1, y1 = (value / scale for value in box_xyxy(held))
         boxes.append((x0 + look.corner_xy[0], y0 + look.corner_xy[1], x1 + look.corner_xy[0], y1 + look.corner_xy[1]))
@@ -242,14 +250,38 @@ def _window_round(look: Look, clicks: Sequence[Click]) -> tuple[tuple[int, int],
     return (round((left + right - side) / 2), round((top + bottom - side) / 2)), side
 
 
+def _own_click(look: Look, clicks: Sequence[Click]) -> Click | None:
+    """A positive click where the answer under the clicks is deep and far from them; None where there is no answer."""
+    cells = look.probability.shape[0]
+    scale = cells / look.side_px
+    placed = [_placed(click, look.corner_xy, scale) for click in clicks]
+    held = _held(look, clicks)
+    if not held.any():
+        return None
+    depth = cv2.distanceTransform(np.pad(held, 1).view(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    rows, columns = np.mgrid[:cells, :cells]
+    away = np.min([np.hypot(rows - click.y, columns - click.x) for click in placed], axis=0)
+    row, column = np.unravel_index(np.argmax(np.minimum(depth, 0.5 * away)), held.shape)
+    x, y = ((value + 0.5) / scale + start for value, start in zip((column, row), look.corner_xy, strict=True))
+    return Click(int(x), int(y))
+
+
+def _held(look: Look, clicks: Sequence[Click]) -> Mask:
+    """(S/2, S/2) bool: the parts of the answer that hold a positive click."""
+    cells = look.probability.shape[0]
+    answer = look.probability > THRESHOLD
+    held = np.zeros_like(answer)
+    for click in clicks:
+        placed = _placed(click, look.corner_xy, cells / look.side_px)
+        inside = 0 <= placed.x < cells and 0 <= placed.y < cells
+        if click.positive and inside and answer[placed.y, placed.x] and not held[placed.y, placed.x]:
+            held |= component_at(answer, placed.x, placed.y)
+    return held
+
+
 def _holds(look: Look, clicks: Sequence[Click]) -> bool:
     """Whether the answer holds a positive click."""
-    cells = look.probability.shape[0]
-    placed = [_placed(click, look.corner_xy, cells / look.side_px) for click in clicks if click.positive]
-    return any(
-        0 <= click.x < cells and 0 <= click.y < cells and look.probability[click.y, click.x] > THRESHOLD
-        for click in placed
-    )
+    return bool(_held(look, clicks).any())
 
 
 def _cut_off(look: Look) -> bool:
