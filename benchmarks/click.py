@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import measure
 
 PHOTO_WH = ((640, 480), (1600, 1200), (4000, 3000))
-CLICKS = 9  # a photo, of which the first two are the warm-up
+CLICKS = 7  # a photo, of which the first two are the warm-up
 TINY = "mask_rcnn-tiny"
 TINY_MODEL = Path(__file__).parent.parent / "tests" / "data" / "tiny_mask_rcnn.py"
 GOALS_MS = {"clicknet": 150, "mask_rcnn": 10, TINY: 10}

@@ -73,7 +73,7 @@ def put_out_of_cache() -> bool:
     """Asks the system to forget Python's files. False where it knows no such thing."""
     if not hasattr(os, "posix_fadvise"):
         return False
-    for folder in (Path(sys.prefix, "lib"), Path(sys.base_prefix, "lib"), ROOT):
+    for folder in {Path(sys.prefix, "lib"), Path(sys.base_prefix, "lib"), ROOT / "weights"}:
         for path in folder.rglob("*"):
             with contextlib.suppress(OSError):
                 if path.suffix in (".py", ".pyc", ".so", ".npz") or ".so." in path.name:
