@@ -111,7 +111,7 @@ def test_mask_rcnn_finds_what_plain_mmdet_finds(tmp_path: Path) -> None:
     assert mask_rcnn.main(words) == 0
     assert [row[2] for row in cells(tmp_path / "mask_rcnn.md")] == [mask_rcnn.PLAIN, mask_rcnn.AT_OURS, mask_rcnn.OURS]
     said = (tmp_path / "mask_rcnn.md").read_text()
-    assert "plain mmdet finds 8 instances" in said and "Clickaway 8; 8 pairs of one label, mask IoU 1.0000" in said
+    assert "Plain mmdet finds 8 instances" in said and "Clickaway 8; 8 pairs of one label, mask IoU 1.0000" in said
 
 
 def test_an_instance_that_only_one_finds_is_no_pair() -> None:
