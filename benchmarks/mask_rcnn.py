@@ -176,7 +176,8 @@ def verdict(results: Sequence[dict[str, Any]]) -> str:
             told += f". Given the shrunk copy that the segmenter looks at: {_told(at['alike_shrunk'])}"
         lines.append(
             f"- {at['net']} {at['wh'][0]}x{at['wh'][1]}: {ratio:.2f} times plain mmdet by the clock, "
-            f"{cpu_ratio:.2f} by CPU seconds (goal {LEAST_RATIO}: {reached[0]}). {told} (goal {LEAST_IOU}: {reached[1]})"
+            f"{cpu_ratio:.2f} by CPU seconds (goal {LEAST_RATIO}: {reached[0]}). "
+            f"{told} (goal {LEAST_IOU}: {reached[1]})"
         )
     return "\n".join(lines)
 
