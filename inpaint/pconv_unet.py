@@ -37,8 +37,8 @@ class PConvUNetConfig:
     bn_momentum: float = 0.9  # share of the old moving average kept at each step (PyTorch's 0.1 is the new share)
 
     def __post_init__(self) -> None:
-        if self.levels < 1 or self.width < 1 or self.head_width < 0:
-            raise ValueError(f"levels and width must be 1 or more and head_width 0 or more: {self}")
+        if not 1 <= self.levels <= 12 or self.width < 1 or self.head_width < 0:
+            raise ValueError(f"levels must be 1..12, width 1 or more and head_width 0 or more: {self}")
         if self.base_input and not self.pull_push_base:
             raise ValueError("base_input needs a base to look at: set pull_push_base too")
         object.__setattr__(self, "kernels", tuple(self.kernels))  # a bundle's JSON has a list

@@ -39,6 +39,8 @@ class SmallMaskRCNN:
             raise ValueError(f"wants classes, input_px of 64 or more, finest 4 or 8; got {self}")
         if self.channels % 16 or min(self.channels, self.hidden, self.mask_convs, self.proposals) < 1:
             raise ValueError(f"channels must be a multiple of 16, and every size 1 or more; got {self}")
+        if self.mask_convs > 16:
+            raise ValueError(f"mask_convs must be 16 or fewer; got {self}")
 
 
 def model_config(net: SmallMaskRCNN, *, training: Mapping[str, Any] | None = None) -> dict[str, Any]:

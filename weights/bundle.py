@@ -10,6 +10,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from weights import WeightsError
 
 _CONFIG = "config"
 NetConfig = TypeVar("NetConfig")
+_LARGEST, _LONGEST = 4096, 200  # of a net's sizes: VGG's widest layer; of a name
 _MOST_BYTES = 2 * 2**30  # unpacked: sixty times the largest bundle; zeros pack to a thousandth
 
 
@@ -82,9 +84,30 @@ def net_config(
     if config.get("architecture") != architecture:
         raise WeightsError(f"{path} is a bundle of {config.get('architecture')!r}, not of {architecture!r}")
     try:
+        _check_values(config["net"], config_type)
         return config_type(**config["net"]), dict(config.get("extra", {}))
     except (TypeError, KeyError, ValueError) as error:
         raise WeightsError(f"{path} was written by another version of Clickaway ({error})") from error
+
+
+def _check_values(values: Mapping[str, Any], config_type: type) -> None:
+    """Raises ValueError for what no net's config holds: other kinds than its fields', sizes that would take a machine.
+
+    A stranger may have written it, and whoever builds a net makes loops and arrays of these numbers.
+    """
+    usual = {spec.name: spec.default for spec in fields(config_type)}
+    for name, value in values.items():
+        if isinstance(value, list) and len(value) > _LARGEST:
+            raise ValueError(f"{name} has {len(value)} values")
+        for one in value if isinstance(value, list) else [value]:
+            is_number = isinstance(one, int | float) and abs(one) <= _LARGEST  # false for nan
+            if not (is_number or one is None or (isinstance(one, str) and len(one) <= _LONGEST)):
+                raise ValueError(f"{name} is {str(value)[:_LONGEST]}")
+        default = usual.get(name, MISSING)
+        kinds: Any = {tuple: list, float: (int, float)}.get(type(default), type(default))
+        is_of_kind = isinstance(value, kinds) and isinstance(value, bool) == isinstance(default, bool)
+        if not (is_of_kind or default is MISSING or default is None or value is None):
+            raise ValueError(f"{name} is {str(value)[:_LONGEST]}, expected such as {default}")
 
 
 def _read(path: Path, *, config_only: bool) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -63,7 +63,11 @@ def read_net(
     """
     raw, arrays = read_bundle(path)
     config, extra = net_config(path, raw, architecture, config_type)
-    net = build(config)
+    try:
+        net = build(config)
+    except Exception as error:  # Keras raises whatever comes to it on sizes that do not fit each other
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path} describes a net that cannot be built ({reason})") from error
     set_variables(net, arrays, source=str(path))
     return net, config, extra
 

@@ -38,8 +38,8 @@ class ClickNetConfig:
     def __post_init__(self) -> None:
         if self.input_px < 32 or self.input_px % 32:
             raise ValueError(f"input_px must be a multiple of 32, got {self.input_px}")
-        if min(self.embedding, self.trunk, self.blocks, self.fine) < 1:
-            raise ValueError(f"sizes must be 1 or more: {self}")
+        if min(self.embedding, self.trunk, self.blocks, self.fine) < 1 or self.blocks > 64:
+            raise ValueError(f"sizes must be 1 or more, blocks 64 or fewer: {self}")
 
 
 @keras.saving.register_keras_serializable("clickaway")

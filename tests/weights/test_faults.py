@@ -7,14 +7,16 @@ import pickle
 import random
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import weights
 from weights import WeightsError, WeightSpec, fetch
-from weights.bundle import read_bundle, read_bundle_config, write_bundle
+from weights.bundle import net_config, read_bundle, read_bundle_config, write_bundle
 
 SEEDS = range(60)
 ARRAYS = {f"block{n}/kernel": np.linspace(-1, 1, 60, dtype=np.float32).reshape(3, 4, 5) * n for n in range(1, 4)}
@@ -206,3 +208,70 @@ def test_a_bundle_whose_header_lies_about_its_size_is_refused(tmp_path: Path, sh
             np.lib.format.write_array(entry, np.array("{}"), allow_pickle=False)
         archive.writestr("a.npy", b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head + bytes(64))
     refusal(lambda file: read_bundle(file), path)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    width: int = 4
+    rate: float = 0.5
+    deep: bool = False
+    kernels: tuple[int, ...] = (5,)
+    variant: str = "v2"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"width": 10**9},
+        {"width": 2**70},
+        {"width": -(10**9)},
+        {"width": 1.5},
+        {"width": "4"},
+        {"width": True},
+        {"width": [4]},
+        {"width": {}},
+        {"rate": float("nan")},
+        {"rate": float("inf")},
+        {"rate": "x"},
+        {"deep": 1},
+        {"kernels": 5},
+        {"kernels": [10**9]},
+        {"kernels": [[5]]},
+        {"kernels": [5] * 5000},
+        {"variant": 5},
+        {"variant": "x" * 5000},
+        {"unknown": 1},
+    ],
+    ids=lambda values: str(values)[:30],
+)
+def test_a_bundle_whose_sizes_no_net_has_is_refused_before_anything_is_built(tmp_path: Path, values: dict) -> None:
+    path = tmp_path / "net.npz"
+    write_bundle(path, {"architecture": "sizes", "net": values}, ARRAYS)
+    message = refusal(lambda path: net_config(path, read_bundle_config(path), "sizes", Sizes), path)
+    assert len(message) < 500
+
+
+def test_sizes_as_json_keeps_them_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.npz"
+    write_bundle(path, {"architecture": "sizes", "net": {"rate": 1, "kernels": [7, 5], "width": 4096}}, ARRAYS)
+    assert net_config(path, read_bundle_config(path), "sizes", Sizes)[0].width == 4096
+
+
+@pytest.mark.parametrize(("field", "value"), [("blocks", 1000), ("trunk", 0), ("input_px", 33)])
+def test_a_net_of_a_stranger_is_not_built_whatever_its_depth(tmp_path: Path, field: str, value: int) -> None:
+    from segment.nets.click_net import read_click_net_config
+
+    path = tmp_path / "net.npz"
+    write_bundle(path, {"architecture": "click_net", "net": {field: value}}, ARRAYS)
+    assert field in refusal(read_click_net_config, path) or "sizes" in refusal(read_click_net_config, path)
+
+
+def test_a_net_that_cannot_be_built_is_one_line(tmp_path: Path) -> None:
+    from weights.nets import read_net
+
+    def build(config: Sizes) -> Any:
+        raise RuntimeError("Keras's own words\nabout shapes")
+
+    path = tmp_path / "net.npz"
+    write_bundle(path, {"architecture": "sizes", "net": {}}, ARRAYS)
+    assert "cannot be built (Keras's own words)" in refusal(lambda path: read_net(path, "sizes", Sizes, build), path)
