@@ -145,9 +145,12 @@ def test_a_worker_that_is_killed_in_the_middle_loses_no_photo(cluster, draw, tmp
         Task(draw(tmp_path / f"{number}.png", color), tmp_path / "out" / f"{number}.png", pick=PICK)
         for number, color in enumerate(colors)
     ]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".2.png.0123abcd.partial").write_bytes(b"what a worker leaves that is killed while it writes")
     with RayWorkers(Job(Erase(), crashing.CrashingModels()), PICK, address=address, count=2, gpus=0) as workers:
         outcomes = list(workers.run(tasks))
     assert (modules / "killed-once").exists()
+    assert not list((tmp_path / "out").glob(".*.partial"))
     assert sorted(outcome.source for outcome in outcomes) == [task.source for task in tasks]  # each once
     failed = [outcome for outcome in outcomes if outcome.error]
     assert [outcome.source.name for outcome in failed] == ["4.png"]
