@@ -79,7 +79,7 @@ def timed(command: Sequence[str]) -> dict[str, float]:
     started, cpu_started = time.perf_counter(), cpu()
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command[2:6])} ...: {(done.stderr.splitlines() or ['failed'])[-1]}")
+        raise RuntimeError(f"{' '.join(command[2:6])} ...: {measure.why(done)}")
     return {"s": time.perf_counter() - started, "cpu_s": cpu() - cpu_started}
 
 

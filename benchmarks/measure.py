@@ -122,7 +122,7 @@ def in_own_process(module: str, arguments: Sequence[str], *, environment: dict[s
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})},
     )
     if done.returncode:
-        raise RuntimeError(f"{module} {' '.join(arguments)}: {(done.stderr.splitlines() or ['failed'])[-1]}")
+        raise RuntimeError(f"{module} {' '.join(arguments)}: {why(done)}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -148,6 +148,13 @@ def command_line(module: str, arguments: Sequence[str] | None) -> str:
     words = iter(sys.argv[1:] if arguments is None else arguments)
     kept = [word for word in words if not (word == "--out" and next(words, None) is not None)]
     return " ".join(["python", "-m", module, *kept])
+
+
+def why(failed: subprocess.CompletedProcess[str]) -> str:
+    """What a process that failed said last, or which signal ended it."""
+    if failed.returncode < 0:
+        return f"it was ended by signal {-failed.returncode}, as the system does when memory runs out"
+    return (failed.stderr.splitlines() or [f"exit code {failed.returncode}"])[-1]
 
 
 def described(command: str, packages: Sequence[str]) -> str:

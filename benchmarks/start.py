@@ -58,7 +58,7 @@ def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=ROOT, env=environment)
     if done.returncode:
-        raise RuntimeError(f"python {' '.join(words)[:60]}: {(done.stderr.splitlines() or ['failed'])[-1]}")
+        raise RuntimeError(f"python {' '.join(words)[:60]}: {measure.why(done)}")
     return done
 
 

@@ -63,7 +63,7 @@ def run(words: Sequence[str]) -> dict[str, float]:
     """Photos a second and the waiting share, from the run's own scalars. Raises RuntimeError if it fails."""
     done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
-        raise RuntimeError(f"{words[0]}: {(done.stderr.splitlines() or ['failed'])[-1]}")
+        raise RuntimeError(f"{words[0]}: {measure.why(done)}")
     scalars = Path(words[words.index("--out") + 1], "scalars.jsonl")
     return summary([json.loads(line) for line in scalars.read_text().splitlines()])
 

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import numpy as np
@@ -39,3 +40,9 @@ def test_a_plot_is_written_where_matplotlib_is_here(tmp_path):
 def test_a_process_that_fails_is_one_error_with_its_last_line():
     with pytest.raises(RuntimeError, match=r"benchmarks.erase --shares none: .*could not convert"):
         measure.in_own_process("benchmarks.erase", ["--shares", "none"])
+
+
+def test_a_process_that_was_killed_is_told_by_its_signal():
+    code = "import os, sys; print('warned', file=sys.stderr); os.kill(os.getpid(), 9)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert measure.why(done).startswith("it was ended by signal 9")
