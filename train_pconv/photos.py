@@ -16,6 +16,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from inpaint.base import Image
+from training.files import ordinary
 from training.split import hash_share, is_held_out
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -48,7 +49,7 @@ class Folder:
             raise ValueError(f"{root} holds no photos ({', '.join(SUFFIXES)}) that --exclude leaves")
 
     def read(self, number: int) -> bytes:
-        return (self._root / self.names[number]).read_bytes()
+        return ordinary(self._root / self.names[number]).read_bytes()
 
 
 class Stores:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -13,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from inpaint.base import Mask
+from training.files import opened
 
 IGNORE = 255  # in label PNGs: unclear, as in VOC
 _MOST_PIXELS = 200_000_000  # of the photo that an annotation speaks of
@@ -107,7 +106,7 @@ class HoleFiles:
         """One hole as it is in its file. A broken or empty file gives a drawn blob."""
         file = self._files[int(rng.integers(len(self._files)))]
         try:
-            with PillowImage.open(file) as image:
+            with opened(file) as image:
                 grey = np.asarray(image.convert("L"))
         except (OSError, ValueError, SyntaxError) as error:
             self.broken.add(f"{file}: {error}")
@@ -121,7 +120,7 @@ def read_labels(path: Path) -> NDArray[Any]:
 
     Raises ValueError if the file has colours instead of labels.
     """
-    with PillowImage.open(io.BytesIO(path.read_bytes())) as image:
+    with opened(path) as image:
         labels = np.asarray(image)
     if labels.ndim != 2:
         raise ValueError(f"a label PNG has one channel, this one is {labels.shape}")

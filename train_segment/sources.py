@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from segment.base import Image, Mask
+from training.files import opened
 
 IGNORE = 255  # in label PNGs: unclear, as in VOC
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -157,13 +157,13 @@ def open_source(
 
 def read_photo(path: Path) -> Image:
     """(H, W, 3) uint8 RGB as it is stored: masks are drawn on the pixels, whatever EXIF says of turning them."""
-    with PillowImage.open(path) as photo:
+    with opened(path) as photo:
         return np.array(photo.convert("RGB"))
 
 
 def read_labels(path: Path) -> NDArray[np.int32]:
     """(H, W) labels of a PNG. Raises ValueError if it has colours instead."""
-    with PillowImage.open(path) as image:
+    with opened(path) as image:
         labels = np.array(image)  # of a palette its indices, of one bit False and True
     if labels.ndim != 2:
         raise ValueError(f"{path.name} must hold labels in one channel, got {labels.shape}")
