@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
@@ -43,10 +44,24 @@ def check_running(args: argparse.Namespace) -> None:
             raise ImportError('--engine ray needs Ray: pip install "clickaway[ray]"')
         if args.memory is not None:
             raise InputError("--memory is for --engine local: Ray looks after its workers' memory itself")
+        if args.address not in (None, "auto", "local"):
+            _check_reachable(args.address)
     else:
         for option, value in (("--address", args.address), ("--gpus", args.gpus)):
             if value is not None:
                 raise InputError(f"{option} is for --engine ray")
+
+
+def _check_reachable(address: str) -> None:
+    """Raises ConnectionError at once where nobody listens: Ray itself tries for minutes, and says so at length."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise InputError(f"--address wants HOST:PORT of a Ray cluster, got {address!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConnectionError(f"no Ray cluster can be reached at {address} ({reason})") from error
 
 
 def run_all(

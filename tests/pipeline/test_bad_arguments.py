@@ -157,6 +157,23 @@ def test_what_makes_no_sense_is_one_line_and_code_2(folder, capsys, words, messa
 
 
 @pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "no Ray cluster can be reached at 127.0.0.1:1 (Connection refused)"),
+        ("127.0.0.1:99999", "no Ray cluster can be reached at 127.0.0.1:99999"),
+        ("ray://127.0.0.1:1", "no Ray cluster can be reached at ray://127.0.0.1:1"),
+        ("127.0.0.1", "--address wants HOST:PORT of a Ray cluster, got '127.0.0.1'"),
+        ("", "--address wants HOST:PORT of a Ray cluster, got ''"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_one_line_at_once(folder, capsys, monkeypatch, address, message):
+    monkeypatch.setattr("pipeline.many.find_spec", lambda name: True)  # no Ray is asked
+    code, err = _run(capsys, "erase", "p.png", *TELEA, *BOX, "--engine", "ray", "--address", address)
+    assert code == 2
+    assert message in err
+
+
+@pytest.mark.parametrize(
     ("argv", "message"),
     [
         (["replace", "p.png", *BOX, "--with", "rgb(300,0,0)"], "--with rgb(300,0,0): there is no such photo, and no"),
