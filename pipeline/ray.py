@@ -46,7 +46,12 @@ class RayWorkers:
         """
         self._owns_cluster = not ray.is_initialized()
         if self._owns_cluster:
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            try:
+                ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            except (OSError, ValueError):
+                raise
+            except Exception as error:  # a machine with other things to do: "The current node timed out during startup"
+                raise ConnectionError(f"Ray did not start: {error}") from error
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # tracebacks of what is tried again
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False

@@ -63,7 +63,10 @@ def cluster():
         for node in reversed(nodes):
             node.terminate()  # --block: it ends what it started
         for node in nodes:
-            node.wait(timeout=60)
+            try:
+                node.wait(timeout=60)
+            except subprocess.TimeoutExpired:  # on a machine that has other things to do; nothing of it stays behind
+                _kill(node)
         shutil.rmtree(folder, ignore_errors=True)
         del os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"]
 
@@ -75,13 +78,13 @@ def _free_port() -> int:
 
 
 def _started_node(modules: Path, *options: str) -> subprocess.Popen:
-    """A node with one core, as a process that leads its own group; it finds Clickaway and those modules."""
+    """A node with one core, which finds Clickaway and those modules."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{modules}"}
     ray = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
     ray += ["--node-ip-address=127.0.0.1", f"--object-store-memory={100 * 2**20}"]
     log = Path(tempfile.mkstemp(prefix="node-", suffix=".log", dir=modules.parent)[1])
     with log.open("wb") as file:
-        node = subprocess.Popen([*ray, *options], env=environment, stdout=file, stderr=file, start_new_session=True)
+        node = subprocess.Popen([*ray, *options], env=environment, stdout=file, stderr=file)
     while "runtime started" not in log.read_text(errors="replace"):
         if node.poll() is not None:
             pytest.fail(f"ray start ended: {log.read_text(errors='replace')}")
@@ -165,6 +168,21 @@ def _elsewhere(tasks: list[Task]) -> list[Task]:
     return [Task(task.source, task.target.parent / "here" / task.target.name, pick=task.pick) for task in tasks]
 
 
+def test_a_ray_that_does_not_start_is_one_line(cluster, draw, tmp_path, monkeypatch, capsys):
+    import ray
+
+    def slow(**_):
+        raise Exception("The current node timed out\nduring startup.")  # its own words and class
+
+    monkeypatch.setattr(ray, "init", slow)
+    draw(tmp_path / "a.png")
+    run = ["erase", str(tmp_path / "a.png"), "--box", "1,1,9,9", "--inpainter", "telea", "--engine", "ray"]
+    assert main(run) == 2
+    assert capsys.readouterr().err == (
+        "clickaway erase: Ray did not start: The current node timed out during startup.\n"
+    )
+
+
 SLOW = """
 import time
 from pathlib import Path
@@ -194,24 +212,26 @@ class _SlowInpainter:
 
 @pytest.fixture
 def lost_node(cluster):
-    """A third node: kill() ends all of it at once, as when a machine loses its power."""
-
-    class Node:
-        process = _started_node(cluster[1], f"--address={cluster[0]}", '--resources={"lost": 1}')
-
-        def kill(self) -> None:
-            for process in [self.process.pid, *_descendants(self.process.pid)]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
-
-    node = Node()
+    """The process of a third node, which is killed at the end at the latest."""
+    node = _started_node(cluster[1], f"--address={cluster[0]}", '--resources={"lost": 1}')
     yield node
-    node.kill()
-    node.process.wait(timeout=60)
+    _kill(node)
+
+
+def _kill(node: subprocess.Popen) -> None:
+    """Ends all of a node at once, as when a machine loses its power."""
+    if node.poll() is None:
+        for process in [node.pid, *_descendants(node.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        node.wait(timeout=60)
 
 
 def _descendants(process: int) -> list[int]:
-    found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    try:
+        found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except FileNotFoundError:
+        return []
     return [int(child) for child in found] + [deeper for child in found for deeper in _descendants(int(child))]
 
 
@@ -240,7 +260,7 @@ def test_a_machine_that_is_lost_in_the_middle_loses_no_photo_and_none_is_done_tw
         while not in_flight:
             time.sleep(0.05)
             in_flight.extend(file.name.split("_")[1] for file in modules.glob(f"begun_*_{doomed}_*"))
-        lost_node.kill()
+        _kill(lost_node)
 
     def start(_: int) -> RayWorkers:
         workers = RayWorkers(job, PICK, address=address, count=3, gpus=0)
