@@ -45,8 +45,13 @@ def use_fast_roi_align(net: nn.Module) -> None:
     """Puts it in the place of every RoIAlign of the net that averages."""
     for module in list(net.modules()):
         for name, child in module.named_children():
-            if isinstance(child, RoIAlign) and child.pool_mode == "avg":
+            if is_replaceable(child):
                 setattr(module, name, FastRoIAlign(child))
+
+
+def is_replaceable(layer: nn.Module) -> bool:
+    """Whether it is a RoIAlign that averages: the others take the largest."""
+    return isinstance(layer, RoIAlign) and layer.pool_mode == "avg"
 
 
 def _weights(starts: Tensor, sizes: Tensor, length: int, bins: int, samples: int) -> tuple[Tensor, list[list[int]]]:

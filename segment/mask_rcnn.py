@@ -188,11 +188,14 @@ def _make_fast(net: Any) -> None:
     import torch
     from mmcv.cnn import fuse_conv_bn
 
-    from segment.fast_roi_align import use_fast_roi_align
+    from segment.fast_roi_align import is_replaceable, use_fast_roi_align
     from segment.winograd import use_winograd
 
     # Not in heads: RTMDet's share convolutions between norms.
     fuse_conv_bn(net.backbone)
+    # mmcv's own operations for processors read channels-last memory as channels first, in silence.
+    if any(type(part).__module__.startswith("mmcv.ops") and not is_replaceable(part) for part in net.modules()):
+        return
     net.to(memory_format=torch.channels_last)
     use_fast_roi_align(net)
     use_winograd(net)

@@ -32,3 +32,23 @@ def test_only_layers_that_average_are_replaced() -> None:
     use_fast_roi_align(net)
     assert isinstance(net[0], FastRoIAlign)
     assert isinstance(net[1][0], RoIAlign)
+
+
+def test_a_net_with_other_operations_of_mmcv_keeps_channels_first() -> None:
+    from mmcv.ops import ModulatedDeformConv2dPack, RoIAlign
+
+    from segment.fast_roi_align import FastRoIAlign
+    from segment.mask_rcnn import _make_fast
+
+    class Net(torch.nn.Module):
+        def __init__(self, *others: torch.nn.Module) -> None:
+            super().__init__()
+            self.backbone = torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3), torch.nn.BatchNorm2d(4), *others)
+            self.regions = RoIAlign(7, 1.0, 0)
+
+    for others, is_fast in (((), True), ((ModulatedDeformConv2dPack(4, 4, 3),), False)):
+        net = Net(*others).eval()
+        _make_fast(net)
+        assert isinstance(net.regions, FastRoIAlign) is is_fast
+        assert net.backbone[0].weight.is_contiguous(memory_format=torch.channels_last) is is_fast
+        assert isinstance(net.backbone[1], torch.nn.Identity)
