@@ -108,7 +108,13 @@ class Endpoints:
         request: gr.Request | None = None,
     ) -> str:
         """The photo, sharp on the object at the pixel alone. sigma_px: of the blur; None: by the photo's size."""
-        return self._file(request, own_format, lambda: self._studio.blur(self._clicked(image, x, y), sigma_px=sigma_px))
+
+        def blurred() -> Session:
+            if sigma_px is not None and not isinstance(sigma_px, int | float):  # Gradio hands on what a program sends
+                raise VisitorError(f"sigma_px must be a number of pixels, got a {type(sigma_px).__name__}")
+            return self._studio.blur(self._clicked(image, x, y), sigma_px=sigma_px)
+
+        return self._file(request, own_format, blurred)
 
     def replace_background(
         self,

@@ -134,6 +134,12 @@ def test_a_click_that_selects_nothing_is_one_friendly_line(client, photo, x, y, 
         client.predict(handle_file(photo), x, y, api_name="/select")
 
 
+@pytest.mark.parametrize("sigma", ["wide", [], {}])
+def test_a_blur_that_is_no_number_is_one_friendly_line(client, photo, sigma):
+    with pytest.raises(AppError, match="sigma_px must be a number of pixels"):
+        client.predict(handle_file(photo), 200, 90, sigma, api_name="/blur_background")
+
+
 def test_a_file_on_the_server_that_was_not_uploaded_cannot_be_read(client):
     forged = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}, "orig_name": "a.png"}
     with pytest.raises(Exception, match=r"(?i)not in the cache|cannot"):
