@@ -97,7 +97,7 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
     if not args.quiet:
         lost = f", no subject in {filmed.without_subject}" if filmed.without_subject else ""
         speed = f"{filmed.frames_per_second:.1f} frames/s"
-        print(f"{filmed.target}: {filmed.frames} frames{lost}, {speed}; the sound is not copied")
+        print(f"{filmed.target}: {filmed.frames} frames{lost}, {speed}")
     return 0
 
 

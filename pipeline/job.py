@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import image_io
+from pipeline import image_io, memory
 from pipeline.atomic import in_the_way
 from pipeline.coco import AnnotatedPhoto
 from pipeline.effects import CutOut, Effect, Erase, Masks, apply
@@ -226,11 +226,11 @@ def check_target(target: Place, effect: Effect, *, overwrite: bool) -> None:
 
 def one_line(error: BaseException) -> str:
     """The error in one line for a person. Errors that are not meant for people say so."""
+    if memory.ran_out(error):
+        return "there is not enough memory for this photo"
     text = shown(" ".join(str(error).split()))
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return shown(f"{error.filename}: {error.strerror}")
-    if isinstance(error, MemoryError):
-        return "there is not enough memory for this photo"
     if is_expected(error):
         return text or type(error).__name__
     return f"{type(error).__name__}: {text} (this is a fault in Clickaway or a library; --debug shows where)"
@@ -238,4 +238,5 @@ def one_line(error: BaseException) -> str:
 
 def is_expected(error: BaseException) -> bool:
     """Whether the error is one that a person can do something about."""
-    return isinstance(error, ValueError | NoObjectError | WeightsError | OSError | ImportError | MemoryError)
+    expected = isinstance(error, ValueError | NoObjectError | WeightsError | OSError | ImportError)
+    return expected or memory.ran_out(error)

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline import memory
+from pipeline import job, memory
 from pipeline.photo import PhotoError
 
 
@@ -55,7 +55,7 @@ def test_other_errors_are_not_taken_for_it(error):
 def test_a_bound_is_held_by_the_system_and_shortness_is_known():
     program = """
 import numpy as np
-from pipeline import memory
+from pipeline import job, memory
 memory._AT_WORK = 2**31
 memory.limit_photos(2**30)
 first = np.empty(2**31 - 2**28, np.uint8)
@@ -69,3 +69,13 @@ np.empty(2**31, np.uint8)
         pytest.skip("this system holds no process to a bound of memory")
     assert done.stdout.split() == ["False", "True"]
     assert "MemoryError" in done.stderr.splitlines()[-1]
+
+
+def test_a_library_s_own_error_is_the_same_line():
+    class ResourceExhaustedError(Exception):
+        """TensorFlow's, by its name."""
+
+    error = ResourceExhaustedError("OOM when allocating tensor with shape[1,9,9]")
+    assert job.one_line(error) == job.one_line(MemoryError()) == "there is not enough memory for this photo"
+    assert job.is_expected(error)
+    assert not job.is_expected(RuntimeError("something else"))
