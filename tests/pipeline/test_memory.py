@@ -55,7 +55,7 @@ def test_other_errors_are_not_taken_for_it(error):
 def test_a_bound_is_held_by_the_system_and_shortness_is_known():
     program = """
 import numpy as np
-from pipeline import job, memory
+from pipeline import memory
 memory._AT_WORK = 2**31
 memory.limit_photos(2**30)
 first = np.empty(2**31 - 2**28, np.uint8)
