@@ -19,9 +19,9 @@ BENCHMARKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pconv": ("One pass of the PConv net", ("--budget", "4")),
     "erase": ("Erasing by photo and object", ("--budget", "0.5")),
     "click": ("Click to answer", ()),
-    "mask_rcnn": ("Mask R-CNN", ("--budget", "10")),
-    "batch": ("A folder of photos", ()),
-    "start": ("Start", ("--runs", "2")),
+    "mask_rcnn": ("Mask R-CNN", ("--budget", "6")),
+    "batch": ("A folder of photos", ("--photos", "10")),
+    "start": ("Start", ("--runs", "1")),
     "training": ("Training", ()),
 }
 LIMIT_S = 600  # for one of them: a benchmark that hangs must not keep the others from being read
