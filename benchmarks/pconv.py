@@ -187,10 +187,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{name} {result['peak']['gflops']:.0f} ({result['peak']['cpu_gflops']:.0f} a CPU second)"
         for name, result in results.items()
     )
-    command = "python -m benchmarks.pconv " + " ".join(sys.argv[1:] if arguments is None else arguments)
+    command = measure.command_line("benchmarks.pconv", arguments)
     text = "\n\n".join(
         [
-            measure.described(command.strip(), PACKAGES) + f"; {os.environ.get('OMP_NUM_THREADS', 'all')} threads",
+            measure.described(command, PACKAGES) + f"; {os.environ.get('OMP_NUM_THREADS', 'all')} threads",
             measure.markdown(heads, rows(results, sizes, options.levels, options.width, apart)),
             f"Matrix products of {measure.PEAK_SIDE}, 10^9 operations a second, by the framework of: {peaks}.",
         ]
