@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segment.base import Click, Image, Mask, NoObjectError, Selection, check_clicks, check_image
-from segment.mask_ops import box_xyxy, component_at, fill_holes, grow, shrink
+from segment.mask_ops import box_xyxy, fill_holes, grow, parts_under, shrink
 from segment.metrics import iou
 
 WORKING_SIZE_PX = 320  # longer side at which the graph is cut: 0.1 s a cut on two cores, colours still speak
@@ -228,10 +228,7 @@ def _cut_edge_again(image: Image, small_mask: Mask, clicks: Sequence[Click]) -> 
     cut_mask = (cut == cv2.GC_FGD) | (cut == cv2.GC_PR_FGD)
     refined = np.zeros(image_hw, bool)
     refined[rows, columns] = _grow_to(cut_mask, (rows.stop - rows.start, columns.stop - columns.start))
-    kept = np.zeros(image_hw, bool)
-    for click in clicks:
-        if click.positive:
-            kept |= component_at(refined, click.x, click.y)
+    kept = parts_under(refined, clicks)
     return kept if kept.any() else mask
 
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from segment.base import Click, Image, Mask, NoObjectError, Selection, check_clicks, check_image
 from segment.click_planes import head_planes
-from segment.mask_ops import box_xyxy, component_at, fill_holes
+from segment.mask_ops import box_xyxy, fill_holes, parts_under
 from segment.metrics import iou
 from segment.refine import guided
-from segment.windows import cut_square, middle_corner
+from segment.windows import cut_square, middle_corner, moved_click
 from segment.working_size import working_copy, working_wh
 from weights import WEIGHTS, WeightsError, locate, named_file
 from weights.frameworks import load_keras
@@ -206,12 +206,7 @@ class ClickNetSegmenter:
         refined = guided(_part(look, (x0, y0, x1, y1), fitted_wh), small)
         # Beyond the window there is nothing: its parts and holes are found in it, whatever the photo's size.
         answer = cv2.resize(refined, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR) > THRESHOLD
-        kept = np.zeros_like(answer)
-        for click in clicks:
-            column, row = click.x - x0, click.y - y0
-            inside = 0 <= column < x1 - x0 and 0 <= row < y1 - y0
-            if click.positive and inside and answer[row, column] and not kept[row, column]:
-                kept |= component_at(answer, column, row)
+        kept = parts_under(answer, [moved_click(click, (x0, y0)) for click in clicks])
         mask = np.zeros((height, width), bool)
         mask[y0:y1, x0:x1] = fill_holes(kept, at_most_px=round(HOLE_SHARE * kept.sum()))
         return mask
@@ -268,15 +263,9 @@ def _own_click(look: Look, clicks: Sequence[Click]) -> Click | None:
 
 def _held(look: Look, clicks: Sequence[Click]) -> Mask:
     """(S/2, S/2) bool: the parts of the answer that hold a positive click."""
-    cells = look.probability.shape[0]
-    answer = look.probability > THRESHOLD
-    held = np.zeros_like(answer)
-    for click in clicks:
-        placed = _placed(click, look.corner_xy, cells / look.side_px)
-        inside = 0 <= placed.x < cells and 0 <= placed.y < cells
-        if click.positive and inside and answer[placed.y, placed.x] and not held[placed.y, placed.x]:
-            held |= component_at(answer, placed.x, placed.y)
-    return held
+    scale = look.probability.shape[0] / look.side_px
+    placed = [_placed(click, look.corner_xy, scale) for click in clicks]
+    return parts_under(look.probability > THRESHOLD, placed)
 
 
 def _holds(look: Look, clicks: Sequence[Click]) -> bool:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from segment.base import Click, Image, Mask, NoObjectError, Selection, check_clicks, check_image
 from segment.click_planes import colour_distance_plane, distance_plane, luminance_difference_plane
-from segment.mask_ops import component_at
+from segment.mask_ops import parts_under
 from segment.metrics import iou
 from segment.windows import cut_square, middle_corner, moved_click, resized_to, scaled_click
 from weights import WeightsError, named_file
@@ -84,7 +84,7 @@ class DeepCropSegmenter:
         selections: list[Selection] = []
         ranked = sorted(find(encoding, clicks, first), key=lambda w: (-w.right, -w.score))
         for window in ranked[:_TRIED]:
-            mask = _under_clicks(self._at_photo_size(window, encoding.image_hw), clicks)
+            mask = parts_under(self._at_photo_size(window, encoding.image_hw), clicks)
             if mask[first.y, first.x] and all(iou(mask, other.mask) < SAME_ANSWER_IOU for other in selections):
                 selections.append(Selection(mask, None, round(float(_sigmoid(window.score)), 4)))
             if len(selections) == ALTERNATIVES:
@@ -176,15 +176,6 @@ def _holds(logits: NDArray[np.float32], click: Click, corner_xy: tuple[int, int]
     column = int((click.x + 0.5 - corner_xy[0]) * cells // side_px)
     row = int((click.y + 0.5 - corner_xy[1]) * cells // side_px)
     return 0 <= row < cells and 0 <= column < cells and bool(logits[row, column] > 0)
-
-
-def _under_clicks(mask: Mask, clicks: Sequence[Click]) -> Mask:
-    """The parts of the mask that hold a positive click."""
-    kept = np.zeros_like(mask)
-    for click in clicks:
-        if click.positive and not kept[click.y, click.x]:
-            kept |= component_at(mask, click.x, click.y)
-    return kept
 
 
 def _sigmoid(logit: float) -> float:

@@ -5,11 +5,13 @@ A mask is (H, W) bool, True on the object. Outside the photo there is no object.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segment.base import Mask
+from segment.base import Click, Mask
 
 SHAPES = ("exact", "ellipse", "box")
 
@@ -138,6 +140,17 @@ def component_at(mask: Mask, x: int, y: int) -> Mask:
     part = mask.astype(np.uint8)
     cv2.floodFill(part, None, (x, y), 2, flags=8)
     return part == 2
+
+
+def parts_under(mask: Mask, clicks: Sequence[Click]) -> Mask:
+    """The parts of the mask that hold a positive click. Clicks outside of it hold nothing."""
+    height, width = mask.shape
+    kept = np.zeros_like(mask)
+    for click in clicks:
+        inside = 0 <= click.x < width and 0 <= click.y < height
+        if click.positive and inside and not kept[click.y, click.x]:
+            kept |= component_at(mask, click.x, click.y)
+    return kept
 
 
 def deepest_point(mask: Mask) -> tuple[int, int]:
