@@ -12,6 +12,7 @@ from inpaint import INPAINTERS
 from pipeline import picks
 from pipeline.edit import Color
 from pipeline.effects import Blur, CutOut, Effect, Erase, Masks, Outline, Replace
+from pipeline.film import is_video
 from pipeline.inputs import InputError, Task, plan
 from pipeline.job import Job, Outcome, check_target
 from pipeline.many import check_running, run_all
@@ -24,8 +25,8 @@ from segment import SEGMENTERS, Click
 
 _SUFFIX = {"erase": "-erased", "cutout": "-cutout", "blur": "-blurred", "replace": "-replaced", "outline": "-outline"}
 _MASKS_FILE = "annotations.json"
-VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")  # pipeline.video's, which loads OpenCV
-_RUNNING = (
+_OF_PHOTOS = (  # options that films do not know
+    "quality",
     "dry_run",
     "watch",
     "skip_existing",
@@ -37,7 +38,6 @@ _RUNNING = (
     "journal",
     "json_lines",
 )
-_OF_PHOTOS = ("quality", *_RUNNING)  # options that films do not know
 _LISTS = ("points", "boxes", "masks", "coco")  # options that say of each photo what to select
 
 
@@ -47,7 +47,7 @@ def run_effect(args: argparse.Namespace) -> int:
     Raises ValueError, OSError, WeightsError or ImportError, before any photo is done, if nothing can be done at all.
     """
     pick = _pick(args)
-    if any(path.suffix.lower() in VIDEO_EXTENSIONS for path in args.inputs):
+    if any(is_video(path) for path in args.inputs):
         return _run_video(args, pick)
     check_running(args)
     _check_places(args)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.image_io import MAX_PIXELS
+from pipeline.remote import Place
 from segment.base import Image
 
 if TYPE_CHECKING:  # FFmpeg's libraries load with it: photos do without
@@ -33,13 +34,15 @@ _FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mjpeg"
 _INPUT = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 _TICKS = 90_000  # a second: frames of a changing rate keep their times
 _BT709, _BT601 = 1, 6  # as files name them (ITU-T H.273)
+_KNOWN_SPACES = (_BT709, 5, _BT601)  # 5 is BT.601's of Europe
 
 
 class VideoError(ValueError):
     """A film cannot be read or written. The message is one line."""
 
 
-def is_video(path: Path) -> bool:
+def is_video(path: Place) -> bool:
+    """Whether its name is a film's."""
     return path.suffix.lower() in CODECS
 
 
@@ -80,7 +83,7 @@ def rewrite(
                         output.sound(part)
                         continue
                     _check_size(part, source, max_pixels)
-                    output.frame(np.ascontiguousarray(edit(_pixels(part))), part)
+                    output.frame(edit(_pixels(part)), part)
                     count += 1
                     if progress:
                         progress(count, film.streams.video[0].frames)
@@ -127,8 +130,8 @@ class _Output:
                 self._sound = _Sound(self._out, self._film.streams.audio[0])
                 for packet in self._early:
                     self._sound.take(packet)
-        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
+        even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
             format=self._video.codec_context.pix_fmt, dst_colorspace=_swscale(self._space(height))
         )
         seconds = original.time if original.time is not None else (self._last + 1) * self._tick
@@ -253,9 +256,6 @@ def _pixels(frame: VideoFrame) -> Image:
     space = frame.colorspace if frame.colorspace in _KNOWN_SPACES else (_BT709 if frame.height >= 720 else _BT601)
     pixels = frame.to_ndarray(format="rgb24", src_colorspace=_swscale(space))
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))  # both count against the clock
-
-
-_KNOWN_SPACES = {_BT709, 5, _BT601}
 
 
 def _swscale(space: int) -> int:
