@@ -13,6 +13,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from weights.kinds import is_like
+
 Config = TypeVar("Config")
 
 _METAVARS = {int: "N", float: "X", str: "PATH"}
@@ -100,9 +102,6 @@ def read_config(path: Path, start: Config) -> Config:
         raise ValueError(f"{path} is no configuration (expected a table of options, got a {type(values).__name__})")
     for spec in dataclasses.fields(start):  # type: ignore[arg-type]
         usual, value = getattr(start, spec.name), values.get(spec.name)
-        kinds = {tuple: (list,), float: (int, float), int: (int,)}.get(type(usual), (type(usual),))
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        fits = isinstance(value, kinds) and (isinstance(usual, bool) or is_number == isinstance(usual, int | float))
-        if not (value is None or usual is None or fits):
+        if not (value is None or usual is None or is_like(value, usual)):
             raise ValueError(f"{path} is no configuration ({spec.name} is {value!r}, expected such as {usual!r})")
     return with_values(start, values)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weights import WeightsError
+from weights.kinds import is_like
 
 _CONFIG = "config"
 NetConfig = TypeVar("NetConfig")
@@ -104,9 +105,7 @@ def _check_values(values: Mapping[str, Any], config_type: type) -> None:
             if not (is_number or one is None or (isinstance(one, str) and len(one) <= _LONGEST)):
                 raise ValueError(f"{name} is {str(value)[:_LONGEST]}")
         default = usual.get(name, MISSING)
-        kinds: Any = {tuple: list, float: (int, float)}.get(type(default), type(default))
-        is_of_kind = isinstance(value, kinds) and isinstance(value, bool) == isinstance(default, bool)
-        if not (is_of_kind or default is MISSING or default is None or value is None):
+        if not (default is MISSING or default is None or value is None or is_like(value, default)):
             raise ValueError(f"{name} is {str(value)[:_LONGEST]}, expected such as {default}")
 
 
