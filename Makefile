@@ -1,12 +1,12 @@
 # make demo     install what is missing, open the demo on http://127.0.0.1:7860
 # make test     install what is missing, run the tests
-# make torture  what takes too long for make test, 45 minutes on 2 idle cores; each part by itself, with its bounds:
+# make torture  what takes too long for make test; each part by itself, with its bounds:
 # make torture-files       bit flips and damaged metadata, TORTURE=60 seconds at most for each kind of file
 # make torture-properties  edits, masks, crops, determinism, TORTURE=60 seconds for each group
 # make torture-kills       a batch killed KILLS=50 times
 # make torture-fuzz        coverage-guided fuzzing of reading and writing photos, FUZZ=300 seconds
 # make torture-load        visitors of the demo, MINUTES=10
-# make bench    tables and plots of speed and memory into out/bench (under 15 minutes on 2 idle cores)
+# make bench    tables and plots of speed and memory into out/bench (about 15 minutes on 2 idle cores)
 # make check    ruff and mypy
 # make lock     write requirements.lock anew from requirements.txt
 
