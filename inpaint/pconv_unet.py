@@ -153,7 +153,7 @@ def write_pconv(
 
     extra["max_size_px"], where it is given, is the largest crop that the net should be asked to fill.
     float16: False keeps float32, for weights that were not made here and must not change.
-    Raises ValueError if the model is not one that build_pconv_unet(config) makes, or holds values beyond the type.
+    Raises ValueError if the model is not one that build_pconv_unet(config) makes, or holds values that are not finite.
     """
     own, expected = (
         {name: tuple(variable.shape) for name, variable in named_variables(net).items()}

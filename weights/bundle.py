@@ -31,18 +31,20 @@ def write_bundle(
 ) -> None:
     """Writes a bundle whole or not at all. Floating-point arrays become float16, or float32 if float16 is False.
 
-    The same content gives the same bytes, so that a bundle's sha256 can be reproduced.
-    Raises ValueError if a value is not finite in that type, or an array is called "config".
+    An array with a value beyond float16's largest, 65504, becomes float32 all the same: large rates give batch norm
+    such variances. The same content gives the same bytes, so that a bundle's sha256 can be reproduced.
+    Raises ValueError if a value is not finite, or an array is called "config".
     """
-    floating = np.float16 if float16 else np.float32
     if _CONFIG in arrays:
         raise ValueError(f"an array cannot be called {_CONFIG!r}: the bundle's config is kept under that name")
     kept = {}
     for name, array in arrays.items():
-        stored = np.asarray(array).astype(floating) if np.issubdtype(array.dtype, np.floating) else np.asarray(array)
-        if not np.isfinite(stored).all():
-            raise ValueError(f"{name} holds values that {np.dtype(floating)} cannot: a bundle of it would be broken")
-        kept[name] = stored
+        kept[name] = np.asarray(array)
+        if np.issubdtype(array.dtype, np.floating):
+            fits = float16 and np.abs(array).max(initial=0) <= np.finfo(np.float16).max
+            kept[name] = kept[name].astype(np.float16 if fits else np.float32)
+        if not np.isfinite(kept[name]).all():
+            raise ValueError(f"{name} holds values that are not finite: a bundle of it would be broken")
     kept[_CONFIG] = np.array(json.dumps(dict(config), sort_keys=True))
     partial = path.with_name(path.name + ".partial")
     try:

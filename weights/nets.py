@@ -38,7 +38,7 @@ def write_net(
 ) -> None:
     """Writes the net as a bundle. config: the frozen dataclass it was built from. extra: plain data such as the steps.
 
-    Raises ValueError if a value is beyond the type.
+    Raises ValueError if a value is not finite.
     """
     arrays = {
         name: keras.ops.convert_to_numpy(variable)
