@@ -7,6 +7,8 @@ A first fill says what belongs where; patches of the photo itself then say how i
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +19,11 @@ from inpaint.giving_up import go_on
 from inpaint.hole_crop import fill_by_crops
 from inpaint.patch_search import (
     PATCH_RADIUS_PX,
+    Bands,
     distances_of,
     finer_matches,
     random_matches,
+    random_states,
     search,
     take_best,
     vote,
@@ -69,33 +73,38 @@ def refine_texture(image: Image, hole: Mask, fill: Image, *, seed: int = 0) -> I
     check_hole(image, hole)
     if fill.shape != image.shape:
         raise ValueError(f"fill is {fill.shape} but image is {image.shape}: give the fill of this photo")
-    random = np.array([2 * seed + 0x9E3779B9], np.uint64)
+    if not hole.any():
+        return image.copy()
     estimate, matches = np.where(hole[..., None], fill, image).astype(np.float32), None
     levels = _pyramid(estimate, _texture(estimate, hole), hole)
-    for rank, (guide, level_texture, level_hole) in enumerate(levels):
-        sources = _shrink(~level_hole)
-        targets = _dilate(level_hole)
-        if not sources.any():
-            continue
-        # The fill's local mean is what a patch is asked to keep; its missing texture is not.
-        features = np.concatenate([guide, level_texture], axis=2)
-        guide_mean = cv2.blur(guide, (2 * PATCH_RADIUS_PX + 1,) * 2)
-        if matches is None:
-            matches = random_matches(sources, random)
-        else:
-            matches = finer_matches(matches, sources, random)
-            distances = distances_of(features, guide_mean, targets, matches)
-            features = _vote(features, level_hole, targets, matches, distances)
-        step = min(rank, len(ROUNDS) - 1)
-        for _ in range(ROUNDS[step]):
-            go_on()
-            search(features, guide_mean, targets, sources, matches, random, REACH_PX[step])
-            distances = distances_of(features, guide_mean, targets, matches)
-            features = _vote(features, level_hole, targets, matches, distances)
-        if rank == len(levels) - 1:
-            # Averages of patches are soft: the last picture takes each pixel from its one best patch.
-            features = take_best(features, level_hole, targets, matches, distances)
-            estimate = features[..., :3]
+    # OpenCV's bound on threads is what this process may use: the workers of a folder have one core each.
+    with ThreadPoolExecutor(max(1, cv2.getNumThreads())) as pool:
+        for rank, (guide, level_texture, level_hole) in enumerate(levels):
+            sources = _shrink(~level_hole)
+            targets = _dilate(level_hole)
+            if not sources.any():
+                continue
+            bands = Bands(len(level_hole), pool)
+            states = random_states(len(bands), (seed, rank))
+            # The fill's local mean is what a patch is asked to keep; its missing texture is not.
+            features = np.concatenate([guide, level_texture], axis=2)
+            guide_mean = np.asarray(cv2.blur(guide, (2 * PATCH_RADIUS_PX + 1,) * 2), np.float32)
+            confidence = _confidence(level_hole)
+            if matches is None:
+                matches = random_matches(sources, states)
+            else:
+                matches = finer_matches(matches, sources, states)
+                distances = distances_of(bands, features, guide_mean, targets, matches)
+                vote(bands, features, level_hole, matches, _weights(confidence, targets, distances))
+            step = min(rank, len(ROUNDS) - 1)
+            for _ in range(ROUNDS[step]):
+                go_on()
+                distances = search(bands, features, guide_mean, targets, sources, matches, states, REACH_PX[step])
+                vote(bands, features, level_hole, matches, _weights(confidence, targets, distances))
+            if rank == len(levels) - 1:
+                # Averages of patches are soft: the last picture takes each pixel from its one best patch.
+                take_best(bands, features, level_hole, matches, distances)
+                estimate = features[..., :3]
     result = image.copy()
     result[hole] = estimate[hole].round().clip(0, 255).astype(np.uint8)
     return result
@@ -154,13 +163,19 @@ def _shrink(known: Mask) -> Mask:
     return cv2.erode(known.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0).view(bool)
 
 
-def _vote(features: Array, hole: Mask, targets: Mask, matches: NDArray[np.int32], distances: Array) -> Array:
-    """New features: each hole pixel the mean of what the patches over it show there, the better matched the heavier.
+def _confidence(hole: Mask) -> Array:
+    """(H, W): patches near the hole's edge count more, for they know more (Wexler et al. 2007, section 3.2).
 
-    Patches near the hole's edge count more too, for they know more: a horizon goes on where it meets the hole, not
-    where the first fill has put it (both weights: Wexler et al. 2007, section 3.2).
+    A horizon goes on where it meets the hole, not where the first fill has put it.
     """
-    variance = max(float(np.percentile(distances[targets], 75)), 1e-3) if targets.any() else 1.0
     depth = cv2.distanceTransform(np.pad(hole, 1).view(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    confidence = CONFIDENCE ** -np.minimum(depth, DEEPEST_PX)
-    return vote(features, hole, targets, matches, distances, confidence.astype(np.float32), np.float32(variance))
+    return np.asarray(np.float32(CONFIDENCE) ** -np.minimum(depth, DEEPEST_PX), np.float32)
+
+
+def _weights(confidence: Array, targets: Mask, distances: Array) -> Array:
+    """(H, W): how much each target's patch counts in the vote, the better matched the more (same section); else 0."""
+    found = distances[targets]
+    variance = max(float(np.percentile(found, 75)), 1e-3)
+    weights = np.zeros_like(confidence)
+    weights[targets] = confidence[targets] * np.exp(-found / np.float32(2 * variance))
+    return weights

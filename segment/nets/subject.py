@@ -75,7 +75,7 @@ def write_subject(
     *,
     float16: bool = True,
 ) -> None:
-    """Writes the net as a bundle (weights.bundle), with extra, plain data. ValueError for values that are not finite."""
+    """Writes the net as a bundle (weights.bundle), with extra, plain data. ValueError for NaN or infinity."""
     write_net(Path(path), net, ARCHITECTURE, config, extra, float16=float16)
 
 

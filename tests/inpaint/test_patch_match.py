@@ -50,6 +50,28 @@ def test_the_same_arguments_give_the_same_bytes():
     assert (refine_texture(photo, hole, fill) == refine_texture(photo, hole, fill)).all()
 
 
+def test_any_number_of_threads_gives_the_same_bytes():
+    photo = skimage.data.coffee()[:, :300].copy()
+    hole = box_hole(photo.shape[:2], slice(60, 330), slice(100, 200))  # several bands of rows
+    fill = grey_fill(photo, hole)
+    before = cv2.getNumThreads()
+    results = []
+    for threads in (1, 4):
+        cv2.setNumThreads(threads)
+        try:
+            results.append(refine_texture(photo, hole, fill))
+        finally:
+            cv2.setNumThreads(before)
+    assert (results[0] == results[1]).all()
+
+
+def test_no_hole_gives_a_copy_of_the_photo():
+    photo = stripes()
+    result = refine_texture(photo, np.zeros(photo.shape[:2], bool), photo)
+    assert (result == photo).all()
+    assert not np.shares_memory(result, photo)
+
+
 def test_what_lay_in_the_hole_has_no_part_in_the_result():
     photo = skimage.data.coffee()[:120, :160].copy()
     hole = box_hole(photo.shape[:2], slice(40, 80), slice(50, 100))
