@@ -202,14 +202,13 @@ class _UpsampledConvolution(_Convolution):
 
 
 def box_sum(x: Any, size: int, strides: int = 1) -> Any:
-    """The sums over size x size windows, beyond the border zero: (B, H, W, 1) to (B, ceil(H / strides), ..., 1).
-
-    A row and a column of sums instead of a convolution with ones, which a framework does at the price of any other.
-    """
-    _, height, width, _ = ops.shape(x)
+    """The sums over size x size windows, beyond the border zero: (B, H, W, 1) to (B, ceil(H / strides), ..., 1)."""
     x = _padded(x, size // 2)
-    x = _sum([x[:, i : i + height : strides] for i in range(size)])
-    return _sum([x[:, :, i : i + width : strides] for i in range(size)])
+    if strides > 1:
+        return ops.conv(x, ops.ones((size, size, 1, 1)), strides=strides, data_format="channels_last")
+    # A row and a column of sums: where every window counts, the convolution would take four times as long.
+    x = _sum([x[:, i : i - size + 1 or None] for i in range(size)])
+    return _sum([x[:, :, i : i - size + 1 or None] for i in range(size)])
 
 
 def _sum(parts: list[Any]) -> Any:

@@ -104,7 +104,7 @@ class PConvInpainter:
         image = np.stack([_reflect(image, size_hw) for image in images]).astype(np.float32)
         valid = 1 - np.stack([_reflect(hole.view(np.uint8), size_hw) for hole in holes]).astype(np.float32)
         with _on(self._device):
-            prediction = self._net(image / 127.5 - 1, valid[..., None])
+            prediction = self._net([image / 127.5 - 1, valid[..., None]])
         return np.asarray(prediction, np.float32)
 
 

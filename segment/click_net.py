@@ -23,7 +23,7 @@ from segment.refine import guided
 from segment.windows import cut_square, middle_corner, moved_click
 from segment.working_size import working_copy, working_wh
 from weights import WEIGHTS, WeightsError, locate, named_file
-from weights.frameworks import load_keras
+from weights.frameworks import compiled, load_keras
 
 Plane = NDArray[np.float32]
 Maps = dict[str, NDArray[np.float32]]  # the encoder's, by name
@@ -78,15 +78,10 @@ class ClickNetSegmenter:
 
         self.name = "clicknet" if model is None else f"clicknet:{model}"
         net, self.config = read_click_net(path)
-        self._encoder, self._head = net.get_layer("encoder"), net.get_layer("head")
-        self._trace()
-
-    def _trace(self) -> None:
-        """Has the graphs for both batch sizes made, so that the first click takes no longer than the others."""
-        nothing = np.zeros((self.config.input_px,) * 2 + (3,), np.uint8)
-        for mirrored in (False, True):
-            maps = self._read(nothing, (0, 0), self.config.input_px, mirrored=mirrored)
-            self._answer(maps, (0, 0), self.config.input_px, [Click(0, 0)], None)
+        self._encoder, self._head = compiled(net.get_layer("encoder")), compiled(net.get_layer("head"))
+        # The graphs are made at the first call: now, so that the first click takes no longer than the others.
+        maps = self._read(np.zeros((self.config.input_px,) * 2 + (3,), np.uint8), (0, 0), self.config.input_px)
+        self._answer(maps, (0, 0), self.config.input_px, [Click(0, 0)], None)
 
     def encode(self, image: Image) -> ClickNetEncoding:
         """What the net reads of the whole photo. image: (H, W, 3) uint8 RGB, kept, not copied."""
@@ -164,7 +159,7 @@ class ClickNetSegmenter:
         how = cv2.INTER_AREA if side_px > size else cv2.INTER_LINEAR
         square = cv2.resize(cut_square(image, corner_xy, side_px), (size, size), interpolation=how)
         batch = np.stack([square, square[:, ::-1]] if mirrored else [square]).astype(np.float32)
-        return {name: np.asarray(array) for name, array in self._encoder.predict_on_batch(batch).items()}
+        return {name: np.asarray(array) for name, array in self._encoder(batch).items()}
 
     def _answer(
         self,
@@ -186,7 +181,7 @@ class ClickNetSegmenter:
         for number in range(first_round, len(placed) + 1):
             planes = head_planes(placed[:number], previous, size)
             both = [planes, _mirrored(planes)] if len(maps["p2"]) > 1 else [planes]
-            outputs = self._head.predict_on_batch({**maps, "planes": np.stack(both)})
+            outputs = self._head({**maps, "planes": np.stack(both)})
             logits = np.asarray(outputs["mask"], np.float32)[..., 0]
             if len(logits) > 1:
                 logits = (logits[:1] + logits[1:, :, ::-1]) * np.float32(0.5)

@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from numpy.typing import NDArray
-
 # Told to every user on every start, of no use to any: no GPU was found, instructions of the processor.
 _NOISE = (
     "absl::InitializeLog",
@@ -82,16 +80,17 @@ def told_by_torch(error: Exception) -> str:
     return (told.splitlines() or [type(error).__name__])[0].strip()[:200]
 
 
-def compiled(net: Any) -> Callable[[NDArray[Any], NDArray[Any]], Any]:
-    """A net of image and valid, (B, H, W, 3) and (B, H, W, 1), as a function; one graph for all sizes if possible."""
+def compiled(net: Any) -> Callable[[Any], Any]:
+    """A net as a function of its inputs, arrays in the structure of net.input; one graph for all sizes if possible."""
     import keras
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # Keras would make one for each of the first sizes, seconds each, before it sees that they differ.
-        sizes = [tf.TensorSpec((None, None, None, channels), tf.float32) for channels in (3, 1)]
-        return tf.function(lambda image, valid: net([image, valid], training=False), input_signature=sizes)
+        # Keras would make one for each of the first sizes, seconds each, before it sees that they differ. AutoGraph
+        # would rewrite loops and branches on tensors, of which nets have none.
+        inputs = keras.tree.map_structure(lambda one: tf.TensorSpec(one.shape, one.dtype), net.input)
+        return tf.function(lambda arrays: net(arrays, training=False), input_signature=[inputs], autograph=False)
     # XLA compiles for seconds for every new size; JAX knows no other way.
     net.compile(jit_compile=keras.backend.backend() == "jax")
-    return lambda image, valid: net.predict_on_batch([image, valid])
+    return net.predict_on_batch

@@ -37,7 +37,7 @@ class Likeness:
 
     calls = 0
 
-    def predict_on_batch(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def __call__(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         self.calls += 1
         bright, disks = inputs["p2"][..., 0], inputs["planes"].repeat(2, 1).repeat(2, 2)[..., 0]
         wanted = (bright * disks).sum((1, 2), keepdims=True) / disks.sum((1, 2), keepdims=True)
@@ -48,7 +48,7 @@ class Likeness:
 class Brightness:
     """An encoder that sees how bright each part is."""
 
-    def predict_on_batch(self, image: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
         count, height, width, _ = image.shape
         return {"p2": image.mean(-1).reshape(count, height // 2, 2, width // 2, 2).mean((2, 4))[..., None]}
 
