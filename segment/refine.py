@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ Plane = NDArray[np.float32]
 # are; its photos were COCO's.
 BLUR_PX, OPENING_PX, THRESHOLD = 27, 39, 0.5
 REPORT_SIDE_PX = 640
+
+_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # of the three colours
 
 
 def enlarged(probability: NDArray[np.floating], image_hw: tuple[int, int]) -> Plane:
@@ -42,10 +46,11 @@ def guided(probability: NDArray[np.floating], image: Image, *, radius: float = 0
 
     mean_p, mean_i = mean(p), mean(small)
     covariance = mean(small * p[..., None]) - mean_i * mean_p[..., None]
-    # The 3x3 covariance of the colours in each window: He et al. 2013, equation 19.
-    products = np.stack([mean(small[..., [i]] * small) for i in range(3)], -2)  # (h, w, 3, 3)
-    spread = products - mean_i[..., :, None] * mean_i[..., None, :] + smoothness * np.eye(3, dtype=np.float32)
-    slope = np.linalg.solve(spread, covariance[..., None])[..., 0].astype(np.float32)  # (h, w, 3)
+    # The covariance of the colours in each window: He et al. 2013, equation 19.
+    spread = {(i, j): mean(small[..., i] * small[..., j]) - mean_i[..., i] * mean_i[..., j] for i, j in _PAIRS}
+    for i in range(3):
+        spread[i, i] += np.float32(smoothness)
+    slope = solved(spread, covariance)  # (h, w, 3)
     offset = mean_p - (slope * mean_i).sum(-1)
     size = image.shape[1], image.shape[0]
     result = np.asarray(cv2.resize(mean(offset), size, interpolation=cv2.INTER_LINEAR), np.float32)
@@ -54,6 +59,20 @@ def guided(probability: NDArray[np.floating], image: Image, *, radius: float = 0
         weight = cv2.resize(smooth_slope[..., channel], size, interpolation=cv2.INTER_LINEAR)
         result += np.asarray(weight * (image[..., channel] / np.float32(255)), np.float32)
     return np.clip(result, 0, 1, dtype=np.float32)
+
+
+def solved(matrix: Mapping[tuple[int, int], Plane], right: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w, 3): the x of matrix x = right at each place, by Cramer's rule: a tenth of the time of a general solver.
+
+    matrix: (h, w) each, the upper half of symmetric, positive definite 3x3 matrices. right: (h, w, 3).
+    """
+    a, b, c, d, e, f = (matrix[pair].astype(np.float64) for pair in _PAIRS)  # its small determinants cancel in float32
+    adjugate = np.stack([d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b])
+    determinant = a * adjugate[0] + b * adjugate[1] + c * adjugate[2]
+    x, y, z = np.moveaxis(right, -1, 0)
+    rows = [(0, 1, 2), (1, 3, 4), (2, 4, 5)]
+    solved = [adjugate[i] * x + adjugate[j] * y + adjugate[k] * z for i, j, k in rows]
+    return (np.stack(solved, -1) / determinant[..., None]).astype(np.float32)
 
 
 def extractnet_cleaned(probability: NDArray[np.floating]) -> Mask:

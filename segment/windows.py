@@ -9,10 +9,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segment.base import Click, Image
+from segment.working_size import working_copy
 
 Pixels = NDArray[np.uint8]
 
 BORDER = 128  # what a net sees beyond the photo's border
+_SHARP = 3  # a square is read at so many times the size that is wanted: half a pixel there is a sixth of one wanted
+
+
+class Scales:
+    """A photo at its own size, at a half, a quarter and so on: what is looked at small is read where it is small."""
+
+    def __init__(self, image: Image, smallest_px: int) -> None:
+        """image: (H, W, 3) uint8 RGB, kept, not copied. No size has a longer side below smallest_px but for its own."""
+        self._sizes = [image]
+        while max(self._sizes[-1].shape[:2]) >= 2 * smallest_px and min(self._sizes[-1].shape[:2]) > 1:
+            self._sizes.append(_halved(self._sizes[-1]))
+
+    @property
+    def image(self) -> Image:
+        return self._sizes[0]
+
+    def square(self, corner_xy: tuple[int, int], side_px: int, size_px: int) -> Image:
+        """(size_px, size_px, 3): the square of the photo with that corner and side, grey where there is no photo."""
+        level = self._level(side_px, _SHARP * size_px)
+        x, y = (round(start / 2**level) for start in corner_xy)
+        side = round(side_px / 2**level)
+        how = cv2.INTER_AREA if side > size_px else cv2.INTER_LINEAR
+        return np.asarray(
+            cv2.resize(cut_square(self._sizes[level], (x, y), side), (size_px, size_px), interpolation=how), np.uint8
+        )
+
+    def crop(self, box_xyxy: tuple[int, int, int, int], size_px: int) -> tuple[Image, tuple[int, int, int, int]]:
+        """What the box shows, its longer side at most size_px, and the box grown to what that truly shows.
+
+        At the right and below that may be a few pixels more than the photo has, its last ones repeated.
+        """
+        x0, y0, x1, y1 = box_xyxy
+        level = self._level(max(x1 - x0, y1 - y0), size_px)
+        x0, y0, x1, y1 = x0 >> level, y0 >> level, -(-x1 >> level), -(-y1 >> level)
+        seen = working_copy(self._sizes[level][y0:y1, x0:x1], size_px)
+        return seen, (x0 << level, y0 << level, x1 << level, y1 << level)
+
+    def _level(self, side_px: int, least_px: int) -> int:
+        """How often the photo may be halved for a part of it with that side to keep least_px."""
+        fitting = [level for level in range(len(self._sizes)) if side_px >> level >= least_px]
+        return max(fitting, default=0)
+
+
+def _halved(image: Image) -> Image:
+    """The photo at half its size; the last row and column of odd sizes count twice, so that nothing is moved."""
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        image = np.asarray(cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE), np.uint8)
+    size = image.shape[1] // 2, image.shape[0] // 2
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def resized_to(image: Image, side_px: int) -> Image:

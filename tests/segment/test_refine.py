@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from segment.metrics import iou
-from segment.refine import enlarged, extractnet_cleaned, guided, parts
+from segment.refine import enlarged, extractnet_cleaned, guided, parts, solved
 
 
 def test_parts_come_largest_first_and_specks_are_left_out():
@@ -89,3 +89,13 @@ def test_guiding_leaves_its_arguments_and_stays_between_0_and_1():
 def test_a_sure_net_stays_sure(value):
     photo = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
     np.testing.assert_allclose(guided(np.full((20, 20), value, np.float32), photo), value, atol=0.02)
+
+
+def test_the_solver_of_3x3_systems_agrees_with_numpy_s():
+    random = np.random.default_rng(0)
+    factors = random.normal(size=(5, 7, 3, 3))
+    matrices = factors @ np.swapaxes(factors, -1, -2) + 1e-3 * np.eye(3)
+    right = random.normal(size=(5, 7, 3))
+    pairs = {(i, j): matrices[..., i, j] for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))}
+    expected = np.linalg.solve(matrices, right[..., None])[..., 0]
+    np.testing.assert_allclose(solved(pairs, right), expected, rtol=1e-4, atol=1e-4)
