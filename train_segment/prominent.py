@@ -205,12 +205,19 @@ class Subjects:
         raise ValueError("; ".join(line.strip() for line in summary(0, list(self._dropped.values()))))
 
 
-def held_out_subjects(labelled: Labelled, numbers: Sequence[int], rule: Rule, *, limit: int) -> list[Subject]:
-    """The first photos kept out of training, in the order of a hash, that the rule keeps. ValueError without any."""
+def held_out_subjects(
+    labelled: Labelled, numbers: Sequence[int], rule: Rule, *, limit: int, truth: Rule | None = None
+) -> list[Subject]:
+    """The first photos kept out of training, in the order of a hash, that the rule keeps. ValueError without any.
+
+    truth: the rule that says what their subject is, if another than that which chooses them; both must keep them.
+    """
     found: list[Subject] = []
     dropped: list[str] = []
     for number in sorted(numbers, key=lambda n: hash_share(labelled.names[n], "evaluation order")):
         subject = _subject(labelled, number, rule)
+        if isinstance(subject, Subject) and truth is not None:
+            subject = _subject(labelled, number, truth)
         if isinstance(subject, Subject):
             found.append(subject)
         else:

@@ -22,6 +22,7 @@ from train_segment.no_click import main as compare
 from train_segment.prominent import NOTHING, Subjects, held_out_subjects, subject_or_nothing
 from train_segment.recipes import RECIPES
 from train_segment.recipes.pets import BACKGROUND, BORDER, PET, trimap_classes
+from train_segment.sources import Annotated
 from train_segment.subjects import RULES
 
 TINY = {
@@ -112,6 +113,27 @@ def test_subjects_are_the_same_for_the_same_index_and_drops_are_skipped(label_fo
         Subjects(labelled, range(24), RULES["extractnet"]).get(0)
     with pytest.raises(ValueError, match="is --manifest missing"):
         held_out_subjects(labelled, range(24), RULES["extractnet"], limit=5)
+
+
+class PersonWithDog:
+    """One photo: a person and a dog, a half each."""
+
+    names = ("both",)
+
+    def get(self, number):
+        dog = np.zeros((8, 8), bool)
+        dog[:, 4:] = True
+        objects = ((~dog, "person"), (dog, "dog"))
+        return Annotated(np.zeros((8, 8, 3), np.uint8), objects, np.zeros((8, 8), bool))
+
+
+def test_one_rule_may_choose_the_photos_and_another_say_what_their_subject_is():
+    chosen = held_out_subjects(PersonWithDog(), [0], RULES["extractnet"], limit=1)
+    assert chosen[0].mask.mean() == 0.5
+    with pytest.raises(ValueError, match="more than 90%"):
+        held_out_subjects(PersonWithDog(), [0], RULES["extractnet"], limit=1, truth=RULES["subject"])
+    both = held_out_subjects(PersonWithDog(), [0], RULES["extractnet"], limit=1, truth=RULES["all"])
+    assert both[0].mask.all()
 
 
 def test_ignored_pixels_are_neither_class():
