@@ -89,12 +89,14 @@ def distances_of(bands: Bands, features: Array, guide_mean: Array, targets: Mask
 def vote(bands: Bands, features: Array, hole: Mask, matches: Matches, weights: Array) -> None:
     """Each hole pixel of features becomes the weighted mean of what the patches over it show there, in place.
 
-    weights: (H, W) float32 of the patch at each target, 0 where there is none. Sources are known and stay the same.
+    hole: not empty. weights: (H, W) float32 of the patch at each target, 0 where there is none.
     """
-    total, weight = np.zeros_like(features), np.zeros_like(weights)
-    bands(_add_patches, _rows(features), matches, weights, _rows(total), weight)
-    voted = hole & (weight > 0)
-    features[voted] = total[voted] / weight[voted][:, None]
+    rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
+    box = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    total = np.zeros((box[2] - box[0], box[3] - box[1], features.shape[2]), np.float32)
+    weight = np.zeros(total.shape[:2], np.float32)
+    bands(_add_patches, _rows(features), matches, weights, _rows(total), weight, box)
+    bands(_take_means, features, hole, total, weight, box)
 
 
 def take_best(bands: Bands, features: Array, hole: Mask, matches: Matches, distances: Array) -> None:
@@ -228,24 +230,38 @@ def _sweep(rows, guide_mean, targets, sources, matches, distances, states, reach
 
 
 @_loop
-def _add_patches(rows, matches, weights, total_rows, weight, band, top, bottom):
-    """Adds each patch, times its weight, where it lies: up to PATCH_RADIUS_PX rows beyond the band."""
-    height, width = weights.shape
-    channels = rows.shape[1] // width
+def _add_patches(rows, matches, weights, total_rows, weight, box, band, top, bottom):
+    """Adds each patch, times its weight, where it lies in the box: up to PATCH_RADIUS_PX rows beyond the band.
+
+    box: first row and column, and those behind the last, of what total and weight hold.
+    """
+    first_y, first_x, end_y, end_x = box
+    channels = total_rows.shape[1] // (end_x - first_x)
     for ty in range(top, bottom):
-        for tx in range(width):
+        for tx in range(weights.shape[1]):
             w = weights[ty, tx]
             if w == 0:
                 continue
             sy, sx = matches[ty, tx, 0], matches[ty, tx, 1]
-            left, right = max(tx - PATCH_RADIUS_PX, 0), min(tx + PATCH_RADIUS_PX + 1, width)
-            for y in range(max(ty - PATCH_RADIUS_PX, 0), min(ty + PATCH_RADIUS_PX + 1, height)):
-                total = total_rows[y, left * channels : right * channels]
+            left, right = max(tx - PATCH_RADIUS_PX, first_x), min(tx + PATCH_RADIUS_PX + 1, end_x)
+            for y in range(max(ty - PATCH_RADIUS_PX, first_y), min(ty + PATCH_RADIUS_PX + 1, end_y)):
+                total = total_rows[y - first_y, (left - first_x) * channels : (right - first_x) * channels]
                 source = rows[y + sy - ty, (left + sx - tx) * channels : (right + sx - tx) * channels]
                 for i in range(len(total)):
                     total[i] += w * source[i]
                 for x in range(left, right):
-                    weight[y, x] += w
+                    weight[y - first_y, x - first_x] += w
+
+
+@_loop
+def _take_means(features, hole, total, weight, box, band, top, bottom):
+    first_y, first_x, end_y, end_x = box
+    for y in range(max(top, first_y), min(bottom, end_y)):
+        for x in range(first_x, end_x):
+            w = weight[y - first_y, x - first_x]
+            if hole[y, x] and w > 0:
+                for c in range(features.shape[2]):
+                    features[y, x, c] = total[y - first_y, x - first_x, c] / w
 
 
 @_loop
