@@ -6,13 +6,15 @@ columns. mmcv's loop for processors uses one core and reads each sample's four n
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmcv.ops import RoIAlign
 from torch import Tensor, nn
 
 
 class FastRoIAlign(nn.Module):
-    """Takes the place of an mmcv.ops.RoIAlign that averages: `layer(features, rois)`, for prediction alone."""
+    """Takes the place of an mmcv.ops.RoIAlign that averages: `layer(features, rois)`. Regions get no gradient."""
 
     def __init__(self, like: RoIAlign) -> None:
         super().__init__()
@@ -30,15 +32,35 @@ class FastRoIAlign(nn.Module):
         rows, row_spans = _weights(starts[:, 1], sizes[:, 1], height, out_h, self.samples)
         columns, column_spans = _weights(starts[:, 0], sizes[:, 0], width, out_w, self.samples)
         pixels = features.permute(0, 2, 3, 1).contiguous()  # (B, H, W, C): no copy where the net is channels-last
-        channels = pixels.shape[3]
-        result = pixels.new_empty(len(rois), out_h, out_w, channels)
-        for number, (image, (y0, y1), (x0, x1)) in enumerate(
-            zip(rois[:, 0].int().tolist(), row_spans, column_spans, strict=True)
-        ):
+        regions = list(zip(rois[:, 0].int().tolist(), row_spans, column_spans, strict=True))
+        return _Means.apply(pixels, rows, columns, regions).permute(0, 3, 1, 2)
+
+
+class _Means(torch.autograd.Function):
+    """pixels (B, H, W, C), rows (N, h, H), columns (N, w, W) and regions' image, rows and columns to (N, h, w, C)."""
+
+    @staticmethod
+    def forward(ctx: Any, pixels: Tensor, rows: Tensor, columns: Tensor, regions: list[Any]) -> Tensor:
+        ctx.save_for_backward(rows, columns)
+        ctx.regions, ctx.shape = regions, pixels.shape
+        channels, out_h = pixels.shape[3], rows.shape[1]
+        result = pixels.new_empty(len(regions), out_h, columns.shape[1], channels)
+        for number, (image, (y0, y1), (x0, x1)) in enumerate(regions):
             lines = pixels[image, y0:y1].reshape(y1 - y0, -1)[:, x0 * channels : x1 * channels]
             part = (rows[number, :, y0:y1] @ lines).view(out_h, x1 - x0, channels)
             torch.matmul(columns[number, :, x0:x1], part, out=result[number])
-        return result.permute(0, 3, 1, 2)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        rows, columns = ctx.saved_tensors
+        batch, height, width, channels = ctx.shape
+        found = gradients[0].new_zeros(batch, height, width * channels)
+        gradient = gradients[0].contiguous()
+        for number, (image, (y0, y1), (x0, x1)) in enumerate(ctx.regions):
+            part = columns[number, :, x0:x1].T @ gradient[number]  # (h, columns, C)
+            found[image, y0:y1, x0 * channels : x1 * channels].addmm_(rows[number, :, y0:y1].T, part.flatten(1))
+        return found.view(batch, height, width, channels), None, None, None
 
 
 def use_fast_roi_align(net: nn.Module) -> None:

@@ -7,19 +7,23 @@ pytest.importorskip("mmcv")
 
 
 @pytest.mark.parametrize(("side", "samples", "aligned"), [(7, 0, True), (14, 2, True), (5, 0, False)])
-def test_regions_are_mmcv_s_inside_across_and_beyond_the_border(side: int, samples: int, aligned: bool) -> None:
+def test_regions_are_mmcv_s_inside_across_and_beyond_the_border_and_so_are_gradients(side: int, samples: int, aligned: bool) -> None:
     from mmcv.ops import RoIAlign
 
     from segment.fast_roi_align import FastRoIAlign
 
     torch.manual_seed(0)
-    features = torch.randn(2, 8, 20, 30)
+    features = torch.randn(2, 8, 20, 30, requires_grad=True)
     corners = torch.rand(60, 2) * 260 - 30
     rois = torch.cat([torch.randint(0, 2, (60, 1)), corners, corners + torch.rand(60, 2) * 150], 1)
     rois = torch.cat([rois, torch.tensor([[0, 5.0, 5, 5, 5], [1, 900, 900, 950, 950], [0, -50, -50, 400, 400]])])
     true = RoIAlign(side, 1 / 8, samples, aligned=aligned)
     found = FastRoIAlign(true)(features.to(memory_format=torch.channels_last), rois)
-    torch.testing.assert_close(found, true(features, rois), atol=2e-5, rtol=0)
+    expected = true(features, rois)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+    weight = torch.randn_like(expected)
+    gradients = [torch.autograd.grad((answer * weight).sum(), features)[0] for answer in (found, expected)]
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
     assert FastRoIAlign(true)(features, rois[:0]).shape == (0, 8, side, side)
 
 
