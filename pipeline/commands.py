@@ -278,6 +278,7 @@ def _models(args: argparse.Namespace, pick: Pick) -> Models:
         segmenter_options={name: value for name, value in options.items() if value is not None},
         device=args.device,
         offline=True if args.offline else None,
+        names=args.command == "masks",  # they become categories
     )
     needed = []
     subject = not pick.clicks and not pick.classes and not pick.everything and args.command != "masks"

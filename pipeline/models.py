@@ -24,6 +24,7 @@ class Models:
     segmenter_options: "checkpoint", "score_threshold", ... as its class takes them.
     device: "cpu", "cuda", ... for those models that run on one; None leaves it to them.
     offline: True never downloads; None asks the environment.
+    names: whether the answers to clicks should have names at the price of seconds; objects of a class have them anyway.
     """
 
     segmenter: str | None = None
@@ -31,6 +32,7 @@ class Models:
     segmenter_options: Mapping[str, Any] = field(default_factory=dict)
     device: str | None = None
     offline: bool | None = None
+    names: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         """The names alone: another process loads its own models."""
@@ -70,7 +72,7 @@ class Models:
     def _for_those_that_take_them(self, registry: Mapping[str, str], name: str) -> dict[str, Any]:
         """Options of the whole run: a model without a net has no use for a device, and that is no mistake."""
         known = constructor_options(registry, name)
-        wanted = {"device": self.device, "offline": self.offline}
+        wanted = {"device": self.device, "offline": self.offline, "names": self.names}
         return {option: value for option, value in wanted.items() if value is not None and option in known}
 
 

@@ -32,7 +32,7 @@ class AutoEncoding:
     image: Image
     detected: Instances | None  # None where there is no detector
     fallback: Any | None = None  # filled in by the first click that needs it
-    named: Instances | None = None  # what the small detector finds, where there is no large one
+    named: Instances | None = None  # what the small detector finds, where there is no large one; see _look_for_names
 
 
 class AutoSegmenter:
@@ -50,8 +50,12 @@ class AutoSegmenter:
         device: str = "auto",
         score_threshold: float = 0.3,
         input_size_px: int | None = None,
+        names: bool = True,
     ):
         """The options are MaskRCNNSegmenter's. model: a bundle (.npz) takes the place of the small Mask R-CNN.
+
+        names: False answers clicks without the small detector's names, and so without the seconds that its libraries
+        take to load.
 
         Raises ValueError for a model that mmdet does not know, WeightsError if a file was named that is not here.
         """
@@ -68,6 +72,7 @@ class AutoSegmenter:
         self._fallback: Segmenter | None = None
         self._without = ""  # why there is no detector
         self._fallback_name = fallback_name()
+        self._names = names
         self._namer: InstanceSegmenter | None = None
         self._namer_file = small_mask_rcnn.bundled()
         if bundle := small_mask_rcnn.bundle_of(model):
@@ -94,6 +99,11 @@ class AutoSegmenter:
         """The name, and why there is no detector where there is none."""
         return f"{self.name} (without {self._options['model']}: {self._without})" if self._without else self.name
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the small detector can name, where it is the one that is asked; else none, which says nothing."""
+        return small_mask_rcnn.read_config(self._namer_file).classes if self._without and self._namer_file else ()
+
     def encode(self, image: Image) -> AutoEncoding:
         """What the detector finds; the fallback is put off, unless there is no large detector.
 
@@ -103,8 +113,10 @@ class AutoSegmenter:
         detector = self._load_detector()
         if detector is not None:
             return AutoEncoding(image, detector.encode(image))
-        fallback, namer = self._load_fallback(), self._load_namer()
-        return AutoEncoding(image, None, fallback.encode(image), namer.encode(image) if namer else None)
+        encoding = AutoEncoding(image, None, self._load_fallback().encode(image))
+        if self._names:
+            self._look_for_names(encoding)
+        return encoding
 
     def select(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
         """The detector's selections if its first holds every positive click; the fallback's for the clicks it misses.
@@ -146,6 +158,8 @@ class AutoSegmenter:
         Raises WeightsError where no model here knows classes.
         """
         detector = self._load_detector()
+        if detector is None:
+            self._look_for_names(encoding)
         if encoding.named is not None:
             return naming.with_edges(encoding.named, self._load_fallback(), encoding.fallback)
         if detector is None or encoding.detected is None:
@@ -154,18 +168,23 @@ class AutoSegmenter:
             )
         return detector.instances(encoding.detected)
 
+    def _look_for_names(self, encoding: AutoEncoding) -> None:
+        """Fills in what the small detector finds, once, where there is one."""
+        namer = self._load_namer() if encoding.named is None else None
+        if namer is not None:
+            encoding.named = namer.encode(encoding.image)
+
     def _select_named(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
         """The fallback's answers with the small detector's names. Raises NoObjectError if neither finds anything."""
-        if encoding.named is None:
-            return self._select_fallback(encoding, clicks)
         try:
             answers = self._select_fallback(encoding, clicks)
         except NoObjectError:
-            alone = naming.named([], encoding.named, clicks)
+            self._look_for_names(encoding)  # the small detector may see something there
+            alone = naming.named([], encoding.named, clicks) if encoding.named is not None else []
             if not alone:
                 raise
             return alone
-        return naming.named(answers, encoding.named, clicks)
+        return naming.named(answers, encoding.named, clicks) if encoding.named is not None else answers
 
     def _select_detected(
         self, encoding: AutoEncoding, clicks: Sequence[Click]

@@ -194,6 +194,15 @@ def test_all_objects_have_the_small_detector_s_names_and_clicknet_s_edges(with_n
     assert cow.label == "cow" and cow.mask[2, 10] and not cow.mask[10, 8]
 
 
+def test_names_that_nobody_asked_for_are_not_looked_for_until_they_are_needed(with_names: AutoSegmenter) -> None:
+    with_names._names = False
+    encoding = with_names.encode(IMAGE)
+    assert with_names.select(encoding, [ON_LEFT])[0].label is None
+    assert encoding.named is None
+    assert with_names.select(encoding, [Click(50, 38)])[0].label == "cow"  # ClickNet finds nothing there
+    assert [one.label for one in with_names.instances(with_names.encode(IMAGE))] == ["dog", "cow"]
+
+
 def test_a_large_detector_is_preferred_to_the_small_one(
     both: AutoSegmenter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

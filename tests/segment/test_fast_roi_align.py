@@ -7,7 +7,9 @@ pytest.importorskip("mmcv")
 
 
 @pytest.mark.parametrize(("side", "samples", "aligned"), [(7, 0, True), (14, 2, True), (5, 0, False)])
-def test_regions_are_mmcv_s_inside_across_and_beyond_the_border_and_so_are_gradients(side: int, samples: int, aligned: bool) -> None:
+def test_regions_and_gradients_are_mmcv_s_inside_across_and_beyond_the_border(
+    side: int, samples: int, aligned: bool
+) -> None:
     from mmcv.ops import RoIAlign
 
     from segment.fast_roi_align import FastRoIAlign
