@@ -44,6 +44,16 @@ WEIGHTS: dict[str, WeightSpec] = {
             metric="266 held-out photos, mean IoU at 1 and 3 clicks 72.2 % and 83.1 %, IoU@0.7 65.8 % and 83.1 %",
         ),
         WeightSpec(
+            name="mask_rcnn_small",
+            kind="segmenter",
+            file="mask_rcnn_small.npz",
+            sha256="83806b6814f11ca07e41d9af9c77fe984e0dfc339c7f3c31b650fb318adaedda",
+            size_mib=5.5,
+            license="for research and evaluation, as most of the photos it was trained on",
+            trained_on="4,507 photos with object masks of six public sets, 18 of COCO's classes",
+            metric="mask AP50 on 219 held-out photos: people 0.630, twelve classes 0.396, all eighteen 0.308",
+        ),
+        WeightSpec(
             name="subject",
             kind="segmenter",
             file="subject.npz",
