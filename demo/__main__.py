@@ -56,7 +56,7 @@ def _serve(args: argparse.Namespace, login: Sequence[tuple[str, str]]) -> int:
 
     options: dict[str, Any] = {"checkpoint": args.checkpoint} if args.checkpoint else {}
     offline = True if args.offline else None
-    models = Models(args.segmenter, args.inpainter, options, device=args.device, offline=offline, names=True)
+    models = Models(args.segmenter, args.inpainter, options, device=args.device, offline=offline)
     without_click = Models(device=args.device, offline=offline)  # --segmenter may be one that wants clicks
     studio = Studio(
         lambda: models.clicked,

@@ -23,6 +23,7 @@ from pipeline.formats import BY_EXTENSION, HOLDS_ALPHA
 from pipeline.photo import Photo, PhotoError, to_uint8
 from pipeline.video import Followed, edited_frame, follow
 from segment import Click, Image, Mask, NoObjectError, Segmenter
+from segment.auto import AutoSegmenter
 
 SUBJECT_GUESSES = 5  # the classical method has dozens; nobody leafs through them
 
@@ -71,12 +72,15 @@ class Studio:
         self._max_pixels = max_pixels
 
     def warm_up(self) -> None:
-        """Loads both models, so that the first visitor does not wait for it."""
+        """Loads the models, so that the first visitor does not wait for it; names last, for clicks do without them."""
         # auto loads what it needs when it sees a photo, and nets are compiled when they see their first.
         photo, hole = np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), bool)
         hole[24:40, 24:40] = True
-        self._segmenter.get().encode(photo)
+        segmenter = self._segmenter.get()
+        segmenter.encode(photo)
         self._inpainter.get().inpaint(photo, hole)
+        if isinstance(segmenter, AutoSegmenter):
+            segmenter.give_names()
 
     def open(self, path: str | Path, name: str | None = None) -> Session:
         """A session with the photo of a file. name: as the visitor calls it, if that is not the file's name.

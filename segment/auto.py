@@ -55,7 +55,7 @@ class AutoSegmenter:
         """The options are MaskRCNNSegmenter's. model: a bundle (.npz) takes the place of the small Mask R-CNN.
 
         names: False answers clicks without the small detector's names, and so without the seconds that its libraries
-        take to load.
+        take to load, until give_names is called.
 
         Raises ValueError for a model that mmdet does not know, WeightsError if a file was named that is not here.
         """
@@ -68,6 +68,7 @@ class AutoSegmenter:
             "offline": True,
         }
         self._lock = threading.Lock()  # visitors share the models: each is loaded once
+        self._naming_lock = threading.Lock()  # a lock of its own: nobody's click waits for names
         self._detector: InstanceSegmenter | None = None
         self._fallback: Segmenter | None = None
         self._without = ""  # why there is no detector
@@ -103,6 +104,12 @@ class AutoSegmenter:
     def classes(self) -> tuple[str, ...]:
         """What the small detector can name, where it is the one that is asked; else none, which says nothing."""
         return small_mask_rcnn.read_config(self._namer_file).classes if self._without and self._namer_file else ()
+
+    def give_names(self) -> None:
+        """Loads the small detector, where it is the one that is asked; from then on clicks are answered with names."""
+        if self._load_detector() is None:
+            self._load_namer()
+            self._names = True
 
     def encode(self, image: Image) -> AutoEncoding:
         """What the detector finds; the fallback is put off, unless there is no large detector.
@@ -176,6 +183,8 @@ class AutoSegmenter:
 
     def _select_named(self, encoding: AutoEncoding, clicks: Sequence[Click]) -> list[Selection]:
         """The fallback's answers with the small detector's names. Raises NoObjectError if neither finds anything."""
+        if self._names:
+            self._look_for_names(encoding)  # give_names may have been called since the photo was read
         try:
             answers = self._select_fallback(encoding, clicks)
         except NoObjectError:
@@ -234,7 +243,7 @@ class AutoSegmenter:
 
     def _load_namer(self) -> InstanceSegmenter | None:
         """The small detector, loaded once; None where there is none, or mmdet does not work here."""
-        with self._lock:
+        with self._naming_lock:
             if self._namer is None and self._namer_file is not None:
                 try:
                     from segment.mask_rcnn import MaskRCNNSegmenter

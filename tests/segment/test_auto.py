@@ -203,6 +203,14 @@ def test_names_that_nobody_asked_for_are_not_looked_for_until_they_are_needed(wi
     assert [one.label for one in with_names.instances(with_names.encode(IMAGE))] == ["dog", "cow"]
 
 
+def test_names_may_come_after_the_photo_was_read(with_names: AutoSegmenter) -> None:
+    with_names._names = False
+    encoding = with_names.encode(IMAGE)
+    assert with_names.select(encoding, [ON_LEFT])[0].label is None
+    with_names.give_names()
+    assert with_names.select(encoding, [ON_LEFT])[0].label == "dog"
+
+
 def test_a_large_detector_is_preferred_to_the_small_one(
     both: AutoSegmenter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
