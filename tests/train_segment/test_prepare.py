@@ -89,3 +89,16 @@ def test_the_command_of_the_readme_is_found():
     assert done.stderr == (
         "train_segment.data: no photos: give --coco FILE (instance annotations) or --data FOLDER (images and masks)\n"
     )
+
+
+def test_a_photo_named_by_its_whole_path_is_written_below_the_folder_too(coco, tmp_path):
+    pytest.importorskip("pycocotools")
+    content = json.loads(coco.read_text())
+    for image in content["images"]:
+        image["file_name"] = str(tmp_path / "coco" / "val" / image["file_name"])
+    coco.write_text(json.dumps(content))
+    out = tmp_path / "prepared"
+    assert main(["extractnet", "--coco", str(coco), "--out", str(out)]) == 0
+    (photo,) = (out / "images").iterdir()
+    assert photo.name.endswith("coco-val-large.jpg")
+    assert len(list((out / "masks").iterdir())) == 1
