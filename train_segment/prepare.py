@@ -93,7 +93,7 @@ def _resized(subject: Subject, side: int) -> NDArray[np.uint8]:
 
 
 def _stem(name: str) -> str:
-    """One file name for a path, never a path itself: voc2012/images/cat.jpg is voc2012-cat, /photos/cat.jpg photos-cat."""
+    """One file name for a path, whole paths too: voc2012/images/cat.jpg is voc2012-cat, /photos/cat.jpg photos-cat."""
     path = Path(name).with_suffix("")
     return "-".join(part for part in path.parts if part not in ("images", path.anchor))
 
