@@ -2,7 +2,7 @@
 
 Shapes: features (H, W, C) float32, what patches are compared by; guide_mean (H, W, 3) float32; targets, sources, hole
 (H, W) bool; matches (H, W, 2) int32, the row and column of each target's best known patch; distances (H, W) float32,
-infinite where there is no target; confidence (H, W) float32, above 0.
+infinite where there is no target.
 
 The photo is cut into bands of rows that the processor's cores share. Neighbouring bands are never worked on at the same
 time, and each has random numbers of its own: the same arguments give the same numbers on any number of cores.

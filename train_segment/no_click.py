@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     """Measures, prints and writes. Returns what figures.json holds. Raises ValueError for options that cannot work."""
     labelled, numbers = open_held_out(options)
-    truth = rule_named(options.truth or options.select)
+    truth = rule_named(options.truth) if options.truth else None
     subjects = held_out_subjects(labelled, numbers, rule_named(options.select), limit=options.photos, truth=truth)
     rows, answers = {}, {}
     for name in segmenter_names(options.segmenters):
