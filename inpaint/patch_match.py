@@ -7,7 +7,7 @@ A first fill says what belongs where; patches of the photo itself then say how i
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -17,28 +17,22 @@ from inpaint import load_inpainter
 from inpaint.base import Image, Inpainter, Mask, check_hole
 from inpaint.giving_up import go_on
 from inpaint.hole_crop import fill_by_crops
-from inpaint.patch_search import (
-    PATCH_RADIUS_PX,
-    Bands,
-    distances_of,
-    finer_matches,
-    random_matches,
-    random_states,
-    search,
-    take_best,
-    vote,
-)
+from inpaint.patch_search import PATCH_RADIUS_PX, Level
 
 TEXTURE_WEIGHT = 20.0  # of squared mean gradients beside squared colours, both in 0..255; 2 leaves fills too smooth
 START_SIZE_PX = 512  # longer side of the crop that is filled first, where its inpainter has no size of its own
 COARSEST_SIDE_PX = 40  # the pyramid stops before a side is shorter than this
 # Search-and-vote rounds, and how far the search looks, from the coarsest level on; the last serves all finer ones.
-# What belongs where is settled while the photo is small; fine levels only follow it, for their pixels are many.
-ROUNDS = (10, 6, 4, 2, 1)
+# What belongs where is settled while the photo is small; fine levels only follow it, for their pixels are many. The
+# finest has none: it takes the patches that the level of half its size has chosen, and is sharper for it.
+ROUNDS = (20, 12, 8, 4, 1)
 REACH_PX = (1 << 20, 1 << 20, 64, 32, 16)
 
 CONFIDENCE = 1.3  # a patch counts so much less for each pixel that it lies deeper in the hole
 DEEPEST_PX = 100  # from here on all the same: only neighbours are weighed against each other
+
+_TEXTURE_STRIDE = 4  # texture is a mean over 3 x 3 cells of so many pixels on a side
+_LEAST_WEIGHT = 1e-3  # of known pixels: where there are fewer, texture is taken from farther away
 
 Array = NDArray[np.float32]
 
@@ -58,8 +52,7 @@ class PatchMatchInpainter:
         check_hole(image, hole)
         # The first fill decides on colours and their places, not on detail: it may be a small one.
         size_px = getattr(self._start, "max_size_px", None) or START_SIZE_PX
-        first = fill_by_crops(self._start, image, hole, net_size_px=size_px)
-        return refine_texture(image, hole, first)
+        return refine_texture(image, hole, fill_by_crops(self._start, image, hole, net_size_px=size_px))
 
 
 def refine_texture(image: Image, hole: Mask, fill: Image, *, seed: int = 0) -> Image:
@@ -73,79 +66,95 @@ def refine_texture(image: Image, hole: Mask, fill: Image, *, seed: int = 0) -> I
     check_hole(image, hole)
     if fill.shape != image.shape:
         raise ValueError(f"fill is {fill.shape} but image is {image.shape}: give the fill of this photo")
+    result = np.where(hole[..., None], fill, image)
+    del fill  # large photos: nothing is kept that is not needed any more
     if not hole.any():
-        return image.copy()
-    estimate, matches = np.where(hole[..., None], fill, image).astype(np.float32), None
-    levels = _pyramid(estimate, _texture(estimate, hole), hole)
+        return result
+    pictures = _pyramid(result, hole)
+    texture = _texture(result, hole)
+    level: Level | None = None
     # OpenCV's bound on threads is what this process may use: the workers of a folder have one core each.
     with ThreadPoolExecutor(max(1, cv2.getNumThreads())) as pool:
-        for rank, (guide, level_texture, level_hole) in enumerate(levels):
-            sources = _shrink(~level_hole)
-            targets = _dilate(level_hole)
-            if not sources.any():
+        for rank, (guide, small_hole) in enumerate(pictures):
+            coarser, level = level, _level(guide, small_hole, texture, pool, (seed, rank))
+            if level is None:
                 continue
-            bands = Bands(len(level_hole), pool)
-            states = random_states(len(bands), (seed, rank))
-            # The fill's local mean is what a patch is asked to keep; its missing texture is not.
-            features = np.concatenate([guide, level_texture], axis=2)
-            guide_mean = np.asarray(cv2.blur(guide, (2 * PATCH_RADIUS_PX + 1,) * 2), np.float32)
-            confidence = _confidence(level_hole)
-            if matches is None:
-                matches = random_matches(sources, states)
+            if coarser is None:
+                level.start_anywhere()
             else:
-                matches = finer_matches(matches, sources, states)
-                distances = distances_of(bands, features, guide_mean, targets, matches)
-                vote(bands, features, level_hole, matches, _weights(confidence, targets, distances))
-            step = min(rank, len(ROUNDS) - 1)
-            for _ in range(ROUNDS[step]):
+                level.start_from(coarser)
+                del coarser
+                distances = level.distances()
+                if rank == len(pictures) - 1:
+                    break
+                level.vote(_weights(level, distances))
+            for _ in range(ROUNDS[min(rank, len(ROUNDS) - 1)]):
                 go_on()
-                distances = search(bands, features, guide_mean, targets, sources, matches, states, REACH_PX[step])
-                vote(bands, features, level_hole, matches, _weights(confidence, targets, distances))
-            if rank == len(levels) - 1:
-                # Averages of patches are soft: the last picture takes each pixel from its one best patch.
-                take_best(bands, features, level_hole, matches, distances)
-                estimate = features[..., :3]
-    result = image.copy()
-    result[hole] = estimate[hole].round().clip(0, 255).astype(np.uint8)
+                distances = level.search(REACH_PX[min(rank, len(REACH_PX) - 1)])
+                level.vote(_weights(level, distances))
+        if level is not None:  # else no patch is known anywhere, and the fill itself has to do
+            # Averages of patches are soft: the last picture takes each pixel from its one best patch.
+            level.take_best(distances)
+            result[hole] = level.features[..., :3][hole]
     return result
 
 
-def _pyramid(estimate: Array, texture: Array, hole: Mask) -> list[tuple[Array, Array, Mask]]:
-    """(estimate, texture, hole) at each size, coarsest first. A coarse pixel is hole where any of its pixels is."""
-    levels = [(estimate, texture, hole)]
+def _level(guide: Image, hole: Mask, texture: NDArray[np.uint8], pool: Executor, seed: tuple[int, int]) -> Level | None:
+    """The photo at one of its sizes, None where no whole patch of it is known."""
+    sources = _shrink(~hole)
+    if not sources.any():
+        return None
+    # The fill's local mean is what a patch is asked to keep; its missing texture is not.
+    guide_mean = np.asarray(cv2.blur(guide, (2 * PATCH_RADIUS_PX + 1,) * 2), np.uint8)
+    features = np.concatenate([guide, cv2.resize(texture, hole.shape[::-1])], axis=2)
+    return Level(features, guide_mean, hole, _dilate(hole), sources, pool, seed)
+
+
+def _pyramid(guide: Image, hole: Mask) -> list[tuple[Image, Mask]]:
+    """(guide, hole) at each size, coarsest first. A coarse pixel is hole where any of its pixels is."""
+    levels = [(guide, hole)]
     depth = cv2.distanceTransform(np.pad(hole, 1).view(np.uint8), cv2.DIST_L2, 3).max()
     # Halve until the hole is about a patch deep: there the surroundings decide alone.
     while depth > PATCH_RADIUS_PX + 1 and min(hole.shape) >= 2 * COARSEST_SIDE_PX:
-        size_wh = ((hole.shape[1] + 1) // 2, (hole.shape[0] + 1) // 2)
-        estimate = _averaged(estimate, size_wh)
-        # Fine texture must still be told apart at coarse levels: subsampled, not averaged (Newson et al., section 3.3).
-        texture = np.ascontiguousarray(texture[::2, ::2])
-        hole = cv2.resize(hole.astype(np.float32), size_wh, interpolation=cv2.INTER_AREA) > 0
-        levels.append((estimate, texture, hole))
+        rows, columns = ((0, side % 2) for side in hole.shape)  # so that each pixel is made of four
+        hole = np.pad(hole, (rows, columns))
+        hole = hole[::2, ::2] | hole[1::2, ::2] | hole[::2, 1::2] | hole[1::2, 1::2]
+        even = cv2.copyMakeBorder(guide, *rows, *columns, cv2.BORDER_REPLICATE)
+        guide = np.asarray(cv2.resize(even, hole.shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+        levels.append((guide, hole))
         depth /= 2
     return levels[::-1]
 
 
-def _texture(estimate: Array, hole: Mask) -> Array:
-    """(H, W, 2) weighted mean absolute gradients along x and y; in the hole what its surroundings have, spread in."""
-    grey = cv2.cvtColor(estimate, cv2.COLOR_RGB2GRAY)
-    known = (~_dilate(hole, 1)).astype(np.float32)  # a gradient across the hole's edge is the fill's
-    gradients = np.zeros((*grey.shape, 2), np.float32)
-    gradients[:, :-1, 0] = cv2.absdiff(grey[:, 1:], grey[:, :-1]) * known[:, :-1]
-    gradients[:-1, :, 1] = cv2.absdiff(grey[1:], grey[:-1]) * known[:-1]
-    window = (4 * PATCH_RADIUS_PX + 1,) * 2
-    total: Array = np.asarray(cv2.blur(gradients, window), np.float32)
-    weight: Array = np.asarray(cv2.blur(known, window), np.float32)[..., None]
-    sizes = [total.shape[1::-1]]
+def _texture(guide: Image, hole: Mask) -> NDArray[np.uint8]:
+    """(H / 4, W / 4, 2), rounded up: mean absolute gradients along x and y, weighted; the surroundings' in the hole.
+
+    What it says at a pixel is the same at all sizes of the photo: fine texture must still be told apart where the photo
+    is small (Newson et al., section 3.3).
+    """
+    grey = cv2.cvtColor(guide, cv2.COLOR_RGB2GRAY)
+    known = np.where(_dilate(hole, 1), np.uint8(0), np.uint8(255))  # a gradient across the hole's edge is the fill's
+    small_wh = -(-hole.shape[1] // _TEXTURE_STRIDE), -(-hole.shape[0] // _TEXTURE_STRIDE)
+    beside = grey[:, [*range(1, grey.shape[1]), -1]], grey[[*range(1, grey.shape[0]), -1]]
+    total = np.stack([_cells(cv2.absdiff(grey, other) & known, small_wh) for other in beside], axis=2)
+    weight = _cells(known, small_wh)[..., None] / np.float32(255)
     pyramid = [(total, weight)]
-    while min(sizes[-1]) > 1 and (pyramid[-1][1] < 1e-3).any():
-        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-        pyramid.append((_averaged(pyramid[-1][0], sizes[-1]), _averaged(pyramid[-1][1], sizes[-1])))
-    spread = pyramid[-1][0] / np.maximum(pyramid[-1][1], 1e-6)
-    for (total, weight), size in zip(pyramid[-2::-1], sizes[-2::-1], strict=True):
-        coarse = cv2.resize(spread, size, interpolation=cv2.INTER_LINEAR)
-        spread = np.where(weight < 1e-3, coarse, total / np.maximum(weight, 1e-6))
-    return (spread * np.sqrt(TEXTURE_WEIGHT)).astype(np.float32)
+    while min(pyramid[-1][1].shape[:2]) > 1 and (pyramid[-1][1] < _LEAST_WEIGHT).any():
+        size_wh = -(-weight.shape[1] // 2), -(-weight.shape[0] // 2)
+        total, weight = _averaged(total, size_wh), _averaged(weight, size_wh)
+        pyramid.append((total, weight))
+    spread = total / np.maximum(weight, 1e-6)
+    for total, weight in pyramid[-2::-1]:
+        coarse = cv2.resize(spread, weight.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        spread = np.where(weight < _LEAST_WEIGHT, coarse, total / np.maximum(weight, 1e-6))
+    return np.clip(np.rint(spread * np.sqrt(TEXTURE_WEIGHT)), 0, 255).astype(np.uint8)
+
+
+def _cells(x: NDArray[np.uint8], size_wh: tuple[int, int]) -> Array:
+    """(H, W) to a smaller size: means, over three pixels of it on a side."""
+    # In 16 bits: the rounding of 8 would be a tenth of a weak gradient.
+    means = cv2.resize(x.astype(np.uint16) << 8, size_wh, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.blur(means.astype(np.float32) / 256, (3, 3)), np.float32)
 
 
 def _averaged(x: Array, size_wh: tuple[int, int]) -> Array:
@@ -164,19 +173,16 @@ def _shrink(known: Mask) -> Mask:
     return cv2.erode(known.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0).view(bool)
 
 
-def _confidence(hole: Mask) -> Array:
-    """(H, W): patches near the hole's edge count more, for they know more (Wexler et al. 2007, section 3.2).
+def _weights(level: Level, distances: Array) -> Array:
+    """(h, w): how much each target's patch counts in the vote, the better matched the more; 0 where there is no target.
 
-    A horizon goes on where it meets the hole, not where the first fill has put it.
+    Patches near the hole's edge count more, for they know more: a horizon goes on where it meets the hole, not where
+    the first fill has put it (Wexler et al. 2007, section 3.2).
     """
-    depth = cv2.distanceTransform(np.pad(hole, 1).view(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    return np.asarray(np.float32(CONFIDENCE) ** -np.minimum(depth, DEEPEST_PX), np.float32)
-
-
-def _weights(confidence: Array, targets: Mask, distances: Array) -> Array:
-    """(H, W): how much each target's patch counts in the vote, the better matched the more (same section); else 0."""
-    found = distances[targets]
+    depth = cv2.distanceTransform(np.pad(level.hole, 1).view(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    found = distances[level.targets]
     variance = max(float(np.percentile(found, 75)), 1e-3)
-    weights = np.zeros_like(confidence)
-    weights[targets] = confidence[targets] * np.exp(-found / np.float32(2 * variance))
+    confidence = np.float32(CONFIDENCE) ** -np.minimum(depth[level.targets], DEEPEST_PX)
+    weights = np.zeros_like(distances)
+    weights[level.targets] = confidence * np.exp(-found / np.float32(2 * variance))
     return weights

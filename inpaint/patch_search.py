@@ -1,9 +1,5 @@
 """The loops of patch-based completion, compiled by numba: search, distance, vote.
 
-Shapes: features (H, W, C) float32, what patches are compared by; guide_mean (H, W, 3) float32; targets, sources, hole
-(H, W) bool; matches (H, W, 2) int32, the row and column of each target's best known patch; distances (H, W) float32,
-infinite where there is no target.
-
 The photo is cut into bands of rows that the processor's cores share. Neighbouring bands are never worked on at the same
 time, and each has random numbers of its own: the same arguments give the same numbers on any number of cores.
 """
@@ -20,93 +16,109 @@ from numpy.typing import NDArray
 
 PATCH_RADIUS_PX = 3  # 7x7 patches: smaller ones lose structure, larger ones find nothing like themselves
 GUIDE_WEIGHT = 0.5  # of the first fill's local mean beside one pixel of the patch
-BAND_ROWS = 64  # small photos are one band: what is found spreads along a whole band in one sweep
+BAND_ROWS = 64  # small holes are one band: what is found spreads along a whole band in one sweep
 
 Array = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Matches = NDArray[np.int32]
 
-# Without the interpreter's lock, so that bands run beside each other. Sums may be reordered, so that rows of a patch
-# are compared and added eight numbers at a time.
+# Without the interpreter's lock, so that bands run beside each other. Sums may be reordered, so that a patch's numbers
+# are added many at a time.
 _loop = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 
-class Bands:
-    """Runs a loop over all rows, band by band."""
+class Level:
+    """The photo at one size while its hole is filled, and for each target the best known patch so far.
 
-    def __init__(self, height: int, pool: Executor) -> None:
-        self._tops = range(0, height, BAND_ROWS)
-        self._height, self._pool = height, pool
+    Targets are the centres of the patches that touch the hole, sources those of the patches that are wholly known.
+    What is kept for each target is kept for the box round all of them alone, (h, w): the photo is often much larger.
+    """
 
-    def __call__(self, loop: Callable[..., Any], *arguments: Any) -> None:
-        """Calls loop(*arguments, band, top, bottom): every second band, then the others."""
+    def __init__(
+        self, features: Bytes, guide_mean: Bytes, hole: Mask, targets: Mask, sources: Mask, pool: Executor, seed: Any
+    ) -> None:
+        """features: (H, W, C), what patches are compared by; the hole's are changed. guide_mean: (H, W, 3).
+
+        hole, targets, sources: (H, W). There is a target and a source. seed: whole numbers, of the search.
+        """
+        rows, columns = (np.flatnonzero(targets.any(axis)) for axis in (1, 0))
+        self.top, self.left = int(rows[0]), int(columns[0])
+        box = np.s_[self.top : int(rows[-1]) + 1, self.left : int(columns[-1]) + 1]
+        self.features, self._guide_mean, self._sources = features, guide_mean, sources
+        self.hole, self.targets = (np.ascontiguousarray(mask[box]) for mask in (hole, targets))  # (h, w)
+        self.matches: Matches = np.empty((*self.targets.shape, 2), np.int32)  # row and column in the whole photo
+        self._pool = pool
+        self._tops = range(0, len(self.targets), BAND_ROWS)
+        # A state for each band, none of them 0.
+        self._states = np.random.SeedSequence(seed).generate_state(len(self._tops), np.uint64) | np.uint64(1)
+
+    def start_anywhere(self) -> None:
+        """Every target's match becomes some source."""
+        self._in_bands(_start_anywhere, self.matches, self._sources, self._states)
+
+    def start_from(self, coarse: Level) -> None:
+        """Every target's match becomes that of the level of half the size, some source where that is none here."""
+        matches = coarse.matches, coarse.top, coarse.left
+        self._in_bands(_start_from, self.matches, self._sources, self._states, *matches, self.top, self.left)
+
+    def distances(self) -> Array:
+        """(h, w) of each target's patch to its match, infinite where there is no target."""
+        distances = np.full(self.targets.shape, np.inf, np.float32)
+        self._in_bands(_measure, *self._compared(), distances)
+        return distances
+
+    def search(self, reach_px: int) -> Array:
+        """Two sweeps of PatchMatch, there and back, which change the matches. Returns their distances.
+
+        reach_px: how far from the best match so far the random search begins.
+        """
+        distances = self.distances()
+        for step in (1, -1):
+            self._in_bands(_sweep, *self._compared(), self._sources, distances, self._states, reach_px, step)
+        return distances
+
+    def vote(self, weights: Array) -> None:
+        """Each pixel of the hole becomes the weighted mean of what the matches of the patches over it show there.
+
+        weights: (h, w) of each target's patch, 0 where there is none.
+        """
+        total = np.zeros((*self.targets.shape, self.features.shape[2]), np.float32)
+        weight = np.zeros(self.targets.shape, np.float32)
+        self._in_bands(_add_patches, _rows(self.features), self.matches, weights, _rows(total), weight, *self._corner())
+        self._in_bands(_take_means, self.features, self.hole, total, weight, *self._corner())
+
+    def take_best(self, distances: Array) -> None:
+        """Each pixel of the hole becomes that of the best matched of the patches over it."""
+        self._in_bands(_take_best, self.features, self.hole, self.matches, distances, *self._corner())
+
+    def _corner(self) -> tuple[int, int]:
+        return self.top, self.left
+
+    def _compared(self) -> tuple[Any, ...]:
+        return _rows(self.features), self._guide_mean, self.targets, self.matches, *self._corner()
+
+    def _in_bands(self, loop: Callable[..., Any], *arguments: Any) -> None:
+        """Calls loop(*arguments, band, first row, row behind the last): every second band, then the others."""
         for first in (0, 1):
             band_numbers = range(first, len(self._tops), 2)
             if len(band_numbers) == 1:
-                self._run(loop, arguments, first)
+                self._in_band(loop, arguments, first)
             else:
-                list(self._pool.map(lambda band: self._run(loop, arguments, band), band_numbers))
+                list(self._pool.map(lambda band: self._in_band(loop, arguments, band), band_numbers))
 
-    def _run(self, loop: Callable[..., Any], arguments: tuple[Any, ...], band: int) -> None:
-        top = self._tops[band]
-        loop(*arguments, band, top, min(self._height, top + BAND_ROWS))
-
-    def __len__(self) -> int:
-        return len(self._tops)
+    def _in_band(self, loop: Callable[..., Any], arguments: tuple[Any, ...], band: int) -> None:
+        start = self._tops[band]
+        loop(*arguments, band, start, min(len(self.targets), start + BAND_ROWS))
 
 
-def random_states(count: int, seed: tuple[int, ...]) -> NDArray[np.uint64]:
-    """(count,) states of independent random numbers, none of them 0."""
-    return np.random.SeedSequence(seed).generate_state(count, np.uint64) | np.uint64(1)
-
-
-def search(
-    bands: Bands,
-    features: Array,
-    guide_mean: Array,
-    targets: Mask,
-    sources: Mask,
-    matches: Matches,
-    states: NDArray[np.uint64],
-    reach_px: int,
-) -> Array:
-    """Two sweeps of PatchMatch, there and back, over the targets: matches is updated in place. Returns distances.
-
-    reach_px: how far from the best match so far the random search begins. states: of random_states, moved on.
-    """
-    distances = distances_of(bands, features, guide_mean, targets, matches)
-    for step in (1, -1):
-        bands(_sweep, _rows(features), guide_mean, targets, sources, matches, distances, states, reach_px, step)
-    return distances
-
-
-def distances_of(bands: Bands, features: Array, guide_mean: Array, targets: Mask, matches: Matches) -> Array:
-    distances = np.full(targets.shape, np.inf, np.float32)
-    bands(_measure, _rows(features), guide_mean, targets, matches, distances)
-    return distances
-
-
-def vote(bands: Bands, features: Array, hole: Mask, matches: Matches, weights: Array) -> None:
-    """Each hole pixel of features becomes the weighted mean of what the patches over it show there, in place.
-
-    hole: not empty. weights: (H, W) float32 of the patch at each target, 0 where there is none.
-    """
-    rows, columns = (np.flatnonzero(hole.any(axis)) for axis in (1, 0))
-    box = int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
-    total = np.zeros((box[2] - box[0], box[3] - box[1], features.shape[2]), np.float32)
-    weight = np.zeros(total.shape[:2], np.float32)
-    bands(_add_patches, _rows(features), matches, weights, _rows(total), weight, box)
-    bands(_take_means, features, hole, total, weight, box)
-
-
-def take_best(bands: Bands, features: Array, hole: Mask, matches: Matches, distances: Array) -> None:
-    """Each hole pixel of features becomes that of the best matched of the patches over it, in place."""
-    bands(_take_best, features, hole, matches, distances)
-
-
-def _rows(features: Array) -> Array:
+def _rows(features: NDArray[Any]) -> NDArray[Any]:
     """(H, W C): a patch's row is one run of numbers."""
     return features.reshape(len(features), -1)
+
+
+# Below, (ty, tx) is a target and (y, x) a pixel in the box, (sy, sx) a source in the photo; corner_y and corner_x are
+# where the box begins.
 
 
 @_loop
@@ -121,95 +133,110 @@ def _next(states, band, bound):
 
 
 @_loop
-def _random_source(sources, states):
+def _random_source(sources, states, band):
     height, width = sources.shape
     while True:
-        y, x = _next(states, 0, height), _next(states, 0, width)
+        y, x = _next(states, band, height), _next(states, band, width)
         if sources[y, x]:
             return y, x
 
 
 @_loop
-def random_matches(sources, states):
-    """(H, W, 2) int32: a random source (row, column) for every pixel."""
-    height, width = sources.shape
-    matches = np.empty((height, width, 2), np.int32)
-    for y in range(height):
-        for x in range(width):
-            matches[y, x, 0], matches[y, x, 1] = _random_source(sources, states)
-    return matches
+def _start_anywhere(matches, sources, states, band, start, end):
+    for ty in range(start, end):
+        for tx in range(matches.shape[1]):
+            matches[ty, tx, 0], matches[ty, tx, 1] = _random_source(sources, states, band)
 
 
 @_loop
-def finer_matches(coarse, sources, states):
-    """The matches of the next finer level: the same offsets, doubled; random where these leave the sources."""
+def _start_from(matches, sources, states, coarse, coarse_y, coarse_x, corner_y, corner_x, band, start, end):
     height, width = sources.shape
-    matches = np.empty((height, width, 2), np.int32)
-    for y in range(height):
-        for x in range(width):
-            sy, sx = 2 * coarse[y // 2, x // 2, 0] + y % 2, 2 * coarse[y // 2, x // 2, 1] + x % 2
+    rows, columns, _ = coarse.shape
+    for ty in range(start, end):
+        for tx in range(matches.shape[1]):
+            y, x = ty + corner_y, tx + corner_x
+            # The coarser box holds all targets; beyond it, where there is none, anything will do.
+            cy, cx = min(max(y // 2 - coarse_y, 0), rows - 1), min(max(x // 2 - coarse_x, 0), columns - 1)
+            sy, sx = 2 * coarse[cy, cx, 0] + y % 2, 2 * coarse[cy, cx, 1] + x % 2
             if sy >= height or sx >= width or not sources[sy, sx]:
-                sy, sx = _random_source(sources, states)
-            matches[y, x, 0], matches[y, x, 1] = sy, sx
-    return matches
+                sy, sx = _random_source(sources, states, band)
+            matches[ty, tx, 0], matches[ty, tx, 1] = sy, sx
 
 
 @_loop
-def _distance(rows, guide_mean, ty, tx, sy, sx, bound):
-    """Mean squared difference a pixel of two patches, and of the guide at the target; infinite if above bound.
+def _distance(rows, guide_mean, y, x, sy, sx, bound):
+    """Mean squared difference a pixel of the patches round (y, x) and (sy, sx) of the photo, and of the guide there.
 
-    The source's patch lies wholly on the photo; of the target's only what does counts.
+    Infinite if above bound. The source's patch lies wholly on the photo; of the target's only what does counts.
     """
     height, width, _ = guide_mean.shape
     channels = rows.shape[1] // width
     guide = np.float32(0)
     for c in range(3):
-        d = guide_mean[ty, tx, c] - guide_mean[sy, sx, c]
+        d = np.float32(guide_mean[y, x, c]) - np.float32(guide_mean[sy, sx, c])
         guide += d * d
     guide *= np.float32(GUIDE_WEIGHT)
-    top, bottom = max(ty - PATCH_RADIUS_PX, 0), min(ty + PATCH_RADIUS_PX + 1, height)
-    left, right = max(tx - PATCH_RADIUS_PX, 0), min(tx + PATCH_RADIUS_PX + 1, width)
+    top, bottom = max(y - PATCH_RADIUS_PX, 0), min(y + PATCH_RADIUS_PX + 1, height)
+    left, right = max(x - PATCH_RADIUS_PX, 0), min(x + PATCH_RADIUS_PX + 1, width)
     count = (bottom - top) * (right - left)
     limit = (bound - guide) * count
-    total = np.float32(0)
-    for y in range(top, bottom):
-        target = rows[y, left * channels : right * channels]
-        source = rows[y + sy - ty, (left + sx - tx) * channels : (right + sx - tx) * channels]
-        part = np.float32(0)
-        for i in range(len(target)):
-            d = target[i] - source[i]
-            part += d * d
-        total += part
+    total = np.int32(0)
+    for row in range(top, bottom):
+        target = rows[row, left * channels : right * channels]
+        source = rows[row + sy - y, (left + sx - x) * channels : (right + sx - x) * channels]
+        part = np.int32(0)
+        for i in range(len(target)):  # in 16 and 32 bits: sixteen numbers at a time
+            difference = np.int16(np.int16(target[i]) - np.int16(source[i]))
+            part = np.int32(part + np.int32(difference) * np.int32(difference))
+        total = np.int32(total + part)
         if total > limit:
             return np.float32(np.inf)
-    return total / np.float32(count) + guide
+    return np.float32(total) / np.float32(count) + guide
 
 
 @_loop
-def _measure(rows, guide_mean, targets, matches, distances, band, top, bottom):
-    for y in range(top, bottom):
-        for x in range(targets.shape[1]):
-            if targets[y, x]:
-                sy, sx = matches[y, x, 0], matches[y, x, 1]
-                distances[y, x] = _distance(rows, guide_mean, y, x, sy, sx, np.float32(np.inf))
+def _measure(rows, guide_mean, targets, matches, corner_y, corner_x, distances, band, start, end):
+    for ty in range(start, end):
+        for tx in range(targets.shape[1]):
+            if targets[ty, tx]:
+                sy, sx = matches[ty, tx, 0], matches[ty, tx, 1]
+                bound = np.float32(np.inf)
+                distances[ty, tx] = _distance(rows, guide_mean, ty + corner_y, tx + corner_x, sy, sx, bound)
 
 
 @_loop
-def _sweep(rows, guide_mean, targets, sources, matches, distances, states, reach_px, step, band, top, bottom):
-    height, width = targets.shape
-    for i in range(top, bottom):
-        y = i if step == 1 else top + bottom - 1 - i
-        for j in range(width):
-            x = j if step == 1 else width - 1 - j
-            if not targets[y, x]:
+def _sweep(
+    rows,
+    guide_mean,
+    targets,
+    matches,
+    corner_y,
+    corner_x,
+    sources,
+    distances,
+    states,
+    reach_px,
+    step,
+    band,
+    start,
+    end,
+):
+    height, width = sources.shape
+    box_height, box_width = targets.shape
+    for i in range(start, end):
+        ty = i if step == 1 else start + end - 1 - i
+        for j in range(box_width):
+            tx = j if step == 1 else box_width - 1 - j
+            if not targets[ty, tx]:
                 continue
-            best, best_y, best_x = distances[y, x], np.int64(matches[y, x, 0]), np.int64(matches[y, x, 1])
+            y, x = ty + corner_y, tx + corner_x
+            best, best_y, best_x = distances[ty, tx], np.int64(matches[ty, tx, 0]), np.int64(matches[ty, tx, 1])
             for axis in range(2):  # propagation: what suits the neighbour, shifted by one
-                ny, nx = (y - step, x) if axis == 0 else (y, x - step)
-                if not (0 <= ny < height and 0 <= nx < width and targets[ny, nx]):
+                ny, nx = (ty - step, tx) if axis == 0 else (ty, tx - step)
+                if not (0 <= ny < box_height and 0 <= nx < box_width and targets[ny, nx]):
                     continue
-                sy = np.int64(matches[ny, nx, 0]) + (y - ny)
-                sx = np.int64(matches[ny, nx, 1]) + (x - nx)
+                sy = np.int64(matches[ny, nx, 0]) + (ty - ny)
+                sx = np.int64(matches[ny, nx, 1]) + (tx - nx)
                 if sy == best_y and sx == best_x:
                     continue
                 if 0 <= sy < height and 0 <= sx < width and sources[sy, sx]:
@@ -225,58 +252,54 @@ def _sweep(rows, guide_mean, targets, sources, matches, distances, states, reach
                     if d < best:
                         best, best_y, best_x = d, sy, sx
                 reach //= 2
-            matches[y, x, 0], matches[y, x, 1] = best_y, best_x
-            distances[y, x] = best
+            matches[ty, tx, 0], matches[ty, tx, 1] = best_y, best_x
+            distances[ty, tx] = best
 
 
 @_loop
-def _add_patches(rows, matches, weights, total_rows, weight, box, band, top, bottom):
-    """Adds each patch, times its weight, where it lies in the box: up to PATCH_RADIUS_PX rows beyond the band.
-
-    box: first row and column, and those behind the last, of what total and weight hold.
-    """
-    first_y, first_x, end_y, end_x = box
-    channels = total_rows.shape[1] // (end_x - first_x)
-    for ty in range(top, bottom):
-        for tx in range(weights.shape[1]):
+def _add_patches(rows, matches, weights, total_rows, weight, corner_y, corner_x, band, start, end):
+    """Adds each patch, times its weight, where it lies in the box: up to PATCH_RADIUS_PX rows beyond the band."""
+    box_height, box_width = weights.shape
+    channels = total_rows.shape[1] // box_width
+    for ty in range(start, end):
+        for tx in range(box_width):
             w = weights[ty, tx]
             if w == 0:
                 continue
             sy, sx = matches[ty, tx, 0], matches[ty, tx, 1]
-            left, right = max(tx - PATCH_RADIUS_PX, first_x), min(tx + PATCH_RADIUS_PX + 1, end_x)
-            for y in range(max(ty - PATCH_RADIUS_PX, first_y), min(ty + PATCH_RADIUS_PX + 1, end_y)):
-                total = total_rows[y - first_y, (left - first_x) * channels : (right - first_x) * channels]
+            left, right = max(tx - PATCH_RADIUS_PX, 0), min(tx + PATCH_RADIUS_PX + 1, box_width)
+            for y in range(max(ty - PATCH_RADIUS_PX, 0), min(ty + PATCH_RADIUS_PX + 1, box_height)):
+                total = total_rows[y, left * channels : right * channels]
                 source = rows[y + sy - ty, (left + sx - tx) * channels : (right + sx - tx) * channels]
                 for i in range(len(total)):
-                    total[i] += w * source[i]
+                    total[i] += w * np.float32(source[i])
                 for x in range(left, right):
-                    weight[y - first_y, x - first_x] += w
+                    weight[y, x] += w
 
 
 @_loop
-def _take_means(features, hole, total, weight, box, band, top, bottom):
-    first_y, first_x, end_y, end_x = box
-    for y in range(max(top, first_y), min(bottom, end_y)):
-        for x in range(first_x, end_x):
-            w = weight[y - first_y, x - first_x]
+def _take_means(features, hole, total, weight, corner_y, corner_x, band, start, end):
+    for y in range(start, end):
+        for x in range(hole.shape[1]):
+            w = weight[y, x]
             if hole[y, x] and w > 0:
                 for c in range(features.shape[2]):
-                    features[y, x, c] = total[y - first_y, x - first_x, c] / w
+                    features[y + corner_y, x + corner_x, c] = np.uint8(total[y, x, c] / w + np.float32(0.5))
 
 
 @_loop
-def _take_best(features, hole, matches, distances, band, top, bottom):
-    height, width = hole.shape
-    for y in range(top, bottom):
-        for x in range(width):
+def _take_best(features, hole, matches, distances, corner_y, corner_x, band, start, end):
+    box_height, box_width = hole.shape
+    for y in range(start, end):
+        for x in range(box_width):
             if not hole[y, x]:
                 continue
             least, best_y, best_x = np.float32(np.inf), -1, -1
-            for ty in range(max(y - PATCH_RADIUS_PX, 0), min(y + PATCH_RADIUS_PX + 1, height)):
-                for tx in range(max(x - PATCH_RADIUS_PX, 0), min(x + PATCH_RADIUS_PX + 1, width)):
+            for ty in range(max(y - PATCH_RADIUS_PX, 0), min(y + PATCH_RADIUS_PX + 1, box_height)):
+                for tx in range(max(x - PATCH_RADIUS_PX, 0), min(x + PATCH_RADIUS_PX + 1, box_width)):
                     if distances[ty, tx] < least:
                         least, best_y, best_x = distances[ty, tx], ty, tx
             if best_y >= 0:
                 sy, sx = matches[best_y, best_x, 0] + y - best_y, matches[best_y, best_x, 1] + x - best_x
                 for c in range(features.shape[2]):
-                    features[y, x, c] = features[sy, sx, c]
+                    features[y + corner_y, x + corner_x, c] = features[sy, sx, c]
