@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from segment import load_segmenter
+from tests.train_segment.conftest import draw
 from train_segment.__main__ import main
 from train_segment.fit import Run, command_of
 from train_segment.recipe import Recipe
@@ -143,6 +144,31 @@ def test_the_command_line_trains_resumes_and_refuses_in_one_line(
     assert len(lines) == 3
     assert "another run's" in lines[0] and "is not there" in lines[1] and "give --data" in lines[2]
     assert read_state(Path(recipe.out) / "state.npz")[0]["step"] == 4
+
+
+def test_clicks_on_nothing_lie_on_no_object_and_teach_the_score_alone(tiny: Callable[..., Recipe]) -> None:
+    run = Run(tiny("click-net", nothing=1.0, paste=0.0, colour=0.0, batch=2), "click-net")
+    views = [run.task.sample(index) for index in range(12)]
+    for view in views:
+        assert not view.mask.any() and view.ignore.all() and len(view.clicks) == 1
+        red, green, blue = view.image[view.clicks[0].y, view.clicks[0].x].astype(int)
+        assert green >= max(red, blue)  # the ground is green, the objects are red and blue
+    batch = run.task.prepare(run.task.collate(views[:2]), 0)
+    mask = np.random.default_rng(0).normal(size=(2, 16, 16, 1)).astype(np.float32)
+    score = np.full((2, 1), 2, np.float32)
+    losses = run.task.losses(batch, {"mask": mask, "score": score})
+    np.testing.assert_allclose(float(losses["loss"]), 0.2 * np.log1p(np.exp(2)), rtol=1e-5)
+    assert float(losses["score_error"]) > 0.8
+
+
+def test_where_all_is_object_no_click_on_nothing_is_asked_for(tmp_path: Path, tiny: Callable[..., Recipe]) -> None:
+    halves = np.repeat([[1, 2]], 40, axis=0).repeat(20, axis=1).astype(np.uint8)
+    for number in range(8):
+        draw(tmp_path / "all" / "set" / "images" / f"{number}.png", np.full((40, 40, 3), 90, np.uint8))
+        draw(tmp_path / "all" / "set" / "masks" / f"{number}.png", halves)
+    run = Run(tiny("click-net", data=(str(tmp_path / "all"),), nothing=1.0), "click-net")
+    assert run.task.sample(0).mask.any()
+    assert np.isnan(run.task.validate()[0]["nothing"])
 
 
 def test_the_rate_finder_names_a_rate(

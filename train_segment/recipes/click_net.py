@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from training.report import Shown
 
 _SMALLEST_VIEW_PX = 48  # of the photo: less shows nothing but blur
 _VALIDATED_CLICKS = 3
+_BACKGROUND_SHARE = 0.05  # of a photo: where less is left between objects and unclear rims, nobody clicks on nothing
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class ClickNetRecipe(Recipe):
     rounds: int = option(2, "clicks on errors after the first, at most")
     whole: float = option(0.4, "share of samples that show the whole photo; the others a window round the object")
     paste: float = option(0.25, "share of samples onto which an object of another photo is pasted")
+    nothing: float = option(0.08, "share of samples whose click is on no object: they teach the score alone")
     colour: float = option(0.3, "strength of brightness, contrast and saturation changes, 0 to 1")
     min_share: float = option(0.003, "smallest object, share of its photo")
 
@@ -79,7 +82,14 @@ class ClickNetTask:
     inputs = ("image", "planes")
     shown = Shown(
         training={"loss": ".4f", "iou": ".4f", "score_error": ".4f"},
-        validation={"iou": ".4f", "iou_2": ".4f", "iou_3": ".4f", "recall": ".4f", "score_error": ".4f"},
+        validation={
+            "iou": ".4f",
+            "iou_2": ".4f",
+            "iou_3": ".4f",
+            "recall": ".4f",
+            "score_error": ".4f",
+            "nothing": ".4f",
+        },
         panel="clicks_and_answers",
     )
 
@@ -112,23 +122,32 @@ class ClickNetTask:
         self.rate_factors: Mapping[str, float] = {"conv1": recipe.encoder_rate, "fire": recipe.encoder_rate}
         hooks = [flip, copy_paste(labelled, training, recipe.paste), colour(recipe.colour)]
         self._samples = Samples(labelled, training, augment=hooks, min_share=recipe.min_share, seed=recipe.seed)
-        self._cases = [
-            _whole_view(case, recipe.input_px)
-            for _, case in zip(range(recipe.validation_photos), cases(labelled, held_out), strict=False)
-        ]
-        if not self._cases:
+        held = [case for _, case in zip(range(recipe.validation_photos), cases(labelled, held_out), strict=False)]
+        if not held:
             raise ValueError("none of the photos kept for validation has a usable object: see --validation-fraction")
+        self._cases = [_whole_view(case, recipe.input_px) for case in held]
+        grounds = [replace(case, mask=_background(case)) for case in held]
+        self._grounds = [_whole_view(g, recipe.input_px) for g in grounds if g.mask.mean() >= _BACKGROUND_SHARE]
 
     def sample(self, index: int) -> _View:
         """A view of a photo with the first click on its object."""
         recipe, rng = self._recipe, np.random.default_rng([self._recipe.seed, 1, index])
+        nothing = rng.random() < recipe.nothing
         while True:
             sample = self._samples.sample(index)
-            image, mask, ignore = _cut(sample, rng, recipe.input_px, whole=rng.random() < recipe.whole)
+            background = _background(sample)
+            nothing = nothing and background.mean() >= _BACKGROUND_SHARE
+            if nothing:
+                sample = replace(sample, mask=background)
+            whole = nothing or rng.random() < recipe.whole
+            image, mask, ignore = _cut(sample, rng, recipe.input_px, whole=whole)
             if mask.sum() >= 12:
                 break
             index += 1_000_003  # far behind any run's end: another object
         click = first_click(mask, rng=rng, depth_share=float(rng.uniform(0.2, 1.0)))
+        if nothing:
+            # Some region may well be wanted there, which nobody has drawn: no answer is wrong, but none is sure.
+            mask, ignore = np.zeros_like(mask), np.ones_like(ignore)
         return _View(worsened(image, rng), mask, ignore, [click], rng)
 
     def collate(self, samples: Sequence[_View]) -> Batch:
@@ -164,7 +183,10 @@ class ClickNetTask:
         return batch
 
     def losses(self, batch: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Cross entropy and soft IoU of the mask, cross entropy of the score with the IoU that the mask has."""
+        """Cross entropy and soft IoU of the mask, cross entropy of the score with the IoU that the mask has.
+
+        Where no pixel counts there is no object: the score should be 0, and the mask is not judged.
+        """
         from keras import ops
 
         logits, target, counts = outputs["mask"], batch["mask"], batch["counts"]
@@ -174,7 +196,8 @@ class ClickNetTask:
         answer = ops.sigmoid(logits) * counts
         target = target * counts
         both, either = _overlap(answer, target)
-        soft = 1 - both / ops.maximum(either, 1)
+        there = ops.cast(area > 0, logits.dtype)
+        soft = there - both / ops.maximum(either, 1)
         hard = ops.cast(logits > 0, logits.dtype) * counts
         both, either = _overlap(hard, ops.cast(target >= 0.5, logits.dtype))
         reached = ops.stop_gradient(both / ops.maximum(either, 1))
@@ -182,7 +205,7 @@ class ClickNetTask:
         scoring = ops.maximum(score, 0) - score * reached + ops.log1p(ops.exp(-ops.abs(score)))
         return {
             "loss": ops.mean(entropy) + ops.mean(soft) + 0.2 * ops.mean(scoring),
-            "iou": ops.mean(reached),
+            "iou": ops.sum(reached) / ops.maximum(ops.sum(there), 1),
             "score_error": ops.mean(ops.abs(ops.sigmoid(score) - reached)),
         }
 
@@ -194,27 +217,18 @@ class ClickNetTask:
         shown: list[list[Image]] = []
         for start in range(0, len(self._cases), size):
             part = self._cases[start : start + size]
-            images = np.stack([case.image for case in part]).astype(np.float32)
             clicks = [[first_click(case.mask)] for case in part]
             previous: list[NDArray[np.float32] | None] = [None] * len(part)
             reached: list[list[float]] = [[] for _ in part]
             pictures = [[panel(case.image, width_px=side, truth=case.mask)] for case in part]
             for number in range(_VALIDATED_CLICKS):
-                planes = np.stack([head_planes(c, p, side) for c, p in zip(clicks, previous, strict=True)])
-                padded = size - len(part)  # one shape for every batch: no second graph is made
-                outputs = self.net.predict_on_batch(
-                    {
-                        "image": np.pad(images, ((0, padded), (0, 0), (0, 0), (0, 0))),
-                        "planes": np.pad(planes, ((0, padded), (0, 0), (0, 0), (0, 0))),
-                    }
-                )
+                answers, scores = self._asked(part, clicks, previous)
                 for place, case in enumerate(part):
-                    answer = _sigmoid(np.asarray(outputs["mask"][place, ..., 0], np.float32))
+                    answer = answers[place]
                     mask = cv2.resize(answer, (side, side), interpolation=cv2.INTER_LINEAR) > 0.5
                     reached[place].append(iou(mask, case.mask, case.ignore))
                     if number == 0:
-                        score = float(_sigmoid(np.asarray(outputs["score"][place, 0])))
-                        errors.append(abs(score - reached[place][0]))
+                        errors.append(abs(float(scores[place]) - reached[place][0]))
                     if number != 1:
                         text = f"{reached[place][-1]:.2f}"
                         pictures[place].append(
@@ -232,9 +246,32 @@ class ClickNetTask:
             "iou_3": float(table[:, 2].mean()),
             "recall": float((table[:, 0] >= 0.7).mean()),
             "score_error": float(np.mean(errors)),
+            "nothing": self._score_of_nothing(),
         }
         captions = ["object", "1 click", "3 clicks"]
         return means, sheet(shown[: self._recipe.panel_photos], captions, blocks_per_row=2)
+
+    def _score_of_nothing(self) -> float:
+        """The mean score of clicks on the middle of what is no object: none of them should look sure."""
+        scores: list[NDArray[np.float32]] = []
+        for start in range(0, len(self._grounds), self._recipe.batch):
+            part = self._grounds[start : start + self._recipe.batch]
+            scores.append(self._asked(part, [[first_click(view.mask)] for view in part], [None] * len(part))[1])
+        return float(np.concatenate(scores).mean()) if scores else math.nan
+
+    def _asked(
+        self, views: Sequence[_View], clicks: Sequence[Sequence[Click]], previous: Sequence[NDArray[np.float32] | None]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(N, S/2, S/2) probabilities and (N,) scores of up to a batch of views."""
+        images = np.stack([view.image for view in views]).astype(np.float32)
+        planes = np.stack([head_planes(c, p, self._recipe.input_px) for c, p in zip(clicks, previous, strict=True)])
+        padded = self._recipe.batch - len(views)  # one shape for every batch: no second graph is made
+        given = {"image": images, "planes": planes}
+        outputs = self.net.predict_on_batch(
+            {name: np.pad(array, ((0, padded), (0, 0), (0, 0), (0, 0))) for name, array in given.items()}
+        )
+        mask, score = (np.asarray(outputs[name][: len(views), ..., 0], np.float32) for name in ("mask", "score"))
+        return _sigmoid(mask), _sigmoid(score)
 
     def write(self, path: Path, extra: Mapping[str, Any]) -> None:
         from segment.nets.click_net import write_click_net
@@ -256,6 +293,11 @@ def _cut(sample: Sample, rng: Generator, side_px: int, *, whole: bool) -> tuple[
         x, y = ((a + b) / 2 + rng.uniform(-spare, spare) for a, b in ((x0, x1), (y0, y1)))
         corner = round(x - side / 2), round(y - side / 2)
     return _square(sample, corner, side, side_px)
+
+
+def _background(sample: Sample) -> Mask:
+    """What belongs to no object of the photo."""
+    return ~np.logical_or.reduce([sample.mask, sample.ignore, *sample.others])
 
 
 def _whole_view(sample: Sample, side_px: int) -> _View:
