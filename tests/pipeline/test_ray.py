@@ -125,6 +125,51 @@ def test_photos_behind_a_url_on_two_nodes_give_the_bytes_and_the_report_of_local
     assert here == there
 
 
+@pytest.fixture
+def ftp(tmp_path):
+    """ftp://127.0.0.1:PORT, which reads and writes tmp_path/ftp."""
+    authorizers = pytest.importorskip("pyftpdlib.authorizers", reason="pyftpdlib is missing")
+    from pyftpdlib.handlers import FTPHandler
+    from pyftpdlib.servers import ThreadedFTPServer
+
+    (tmp_path / "ftp").mkdir()
+
+    class Handler(FTPHandler):
+        authorizer = authorizers.DummyAuthorizer()
+
+        def log(self, *_, **__):
+            pass
+
+    Handler.authorizer.add_anonymous(str(tmp_path / "ftp"), perm="elradfmwMT")
+    server = ThreadedFTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"handle_exit": False}, daemon=True).start()
+    yield f"ftp://127.0.0.1:{server.address[1]}"
+    server.close_all()
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning", "ignore:write permissions:RuntimeWarning")
+def test_results_go_to_a_url_from_two_nodes_and_a_second_run_does_none_again(
+    cluster, ftp, draw, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for number in range(5):
+        draw(tmp_path / "ftp" / "photos" / f"{number}" / "a.png", (10 * number, 200, 90))
+    erase = ["erase", "--box", "20,20,44,44", "--inpainter", "telea"]
+    assert main([*erase, "ftp/photos", "--out", "here", "--workers", "0"]) == 0
+    there = [*erase, f"{ftp}/photos/", "--out", f"{ftp}/there", "--journal", "journal.sqlite"]
+    there += ["--engine", "ray", "--address", cluster[0]]
+    assert main(there) == 0
+    results = sorted(Path("here").rglob("*.png"))
+    assert len(results) == 5
+    for result in results:
+        assert Path("ftp/there", result.relative_to("here")).read_bytes() == result.read_bytes()
+    assert not [path for path in Path("ftp").rglob("*") if "partial" in path.name]
+    assert [row["status"] for row in _report("ftp/there")] == ["done"] * 5
+    capsys.readouterr()
+    assert main(there) == 0
+    assert capsys.readouterr().out.startswith("5 done (5 of them by an earlier run), 0 failed")
+
+
 def _report(folder: str, *, source: str = "") -> list[dict[str, str]]:
     with Path(folder, "report.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
