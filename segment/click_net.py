@@ -7,6 +7,7 @@ and once more with a click of the net's own, deep in its answer and far from the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,7 +90,7 @@ class ClickNetSegmenter:
         check_image(image)
         corner, side = _whole(image)
         photo = Scales(image, self.config.input_px)
-        maps = self._read(photo, corner, side)
+        maps = self._read(photo, corner, side, mirrored=True)
         return ClickNetEncoding(photo, {name: part.astype(np.float16) for name, part in maps.items()})
 
     def select(self, encoding: ClickNetEncoding, clicks: Sequence[Click]) -> list[Selection]:
@@ -103,15 +104,13 @@ class ClickNetSegmenter:
         maps = {name: part.astype(np.float32) for name, part in encoding.maps.items()}
         first = self._answer(maps, corner, side, clicks, None)
         final = self._closer(photo, maps, first, clicks)
-        answers = [(self._mask(photo, final, clicks), final.score)]
-        if len(clicks) == 1:
-            answers += [
-                (self._mask(photo, look, clicks), look.score) for look in self._others(photo, first, final, clicks)
-            ]
+        looks = [final, *(self._others(photo, first, final, clicks) if len(clicks) == 1 else [])]
         selections: list[Selection] = []
-        for mask, score in answers:
+        for look in looks:
+            mask = self._mask(photo, look, clicks)
             if mask.any() and all(iou(mask, other.mask) < SAME_ANSWER_IOU for other in selections):
-                selections.append(Selection(mask, None, round(score, 4)))
+                # The first look knows best whether there is an object, the closer one how well it is outlined.
+                selections.append(Selection(mask, None, round(math.sqrt(first.score * look.score), 4)))
         if not selections:
             x, y = next((click.x, click.y) for click in clicks if click.positive)
             raise NoObjectError(f"ClickNet finds no object at ({x}, {y}): click nearer to its middle")
