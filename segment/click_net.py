@@ -147,18 +147,32 @@ class ClickNetSegmenter:
         """Looks at a smaller and at a larger window round the click, asked afresh: a part, and a larger whole."""
         looks = [first] if final is not first else []
         click = next(click for click in clicks if click.positive)
-        for factor in (0.5, 2.0):
-            side = max(SMALLEST_VIEW_PX, round(final.side_px * factor))
-            if side < 0.9 * first.side_px:
-                corner = click.x - side // 2, click.y - side // 2
-                looks.append(self._answer(self._read(photo, corner, side), corner, side, clicks, None))
+        sides = [max(SMALLEST_VIEW_PX, round(final.side_px * factor)) for factor in (0.5, 2.0)]
+        windows = [((click.x - side // 2, click.y - side // 2), side) for side in sides if side < 0.9 * first.side_px]
+        if windows:
+            size = self.config.input_px
+            maps = self._encoded([photo.square(corner, side, size) for corner, side in windows])
+            planes = [head_planes([_placed(click, corner, size / side)], None, size) for corner, side in windows]
+            logits, scores = self._asked(maps, planes)
+            looks += [
+                Look(corner, side, _sigmoid(one), float(score))
+                for (corner, side), one, score in zip(windows, logits, scores, strict=True)
+            ]
         return sorted((look for look in looks if not _cut_off(look)), key=lambda look: -look.score)
 
     def _read(self, photo: Scales, corner_xy: tuple[int, int], side_px: int, *, mirrored: bool = False) -> Maps:
         """The encoder's maps of a square of the photo; with mirrored, of its mirror image too."""
         square = photo.square(corner_xy, side_px, self.config.input_px)
-        batch = np.stack([square, square[:, ::-1]] if mirrored else [square]).astype(np.float32)
-        return {name: np.asarray(array) for name, array in self._encoder(batch).items()}
+        return self._encoded([square, square[:, ::-1]] if mirrored else [square])
+
+    def _encoded(self, squares: Sequence[Image]) -> Maps:
+        """The encoder's maps of squares of the net's size, (N, ...) each."""
+        return {name: np.asarray(array) for name, array in self._encoder(np.stack(squares).astype(np.float32)).items()}
+
+    def _asked(self, maps: Maps, planes: Sequence[NDArray[np.float32]]) -> tuple[Plane, NDArray[np.float32]]:
+        """The head's logits, (N, S/2, S/2), and scores, (N,), for maps and planes of N squares."""
+        outputs = self._head({**maps, "planes": np.stack(planes)})
+        return np.asarray(outputs["mask"], np.float32)[..., 0], _sigmoid(np.asarray(outputs["score"], np.float32)[:, 0])
 
     def _answer(
         self,
@@ -180,14 +194,12 @@ class ClickNetSegmenter:
         for number in range(first_round, len(placed) + 1):
             planes = head_planes(placed[:number], previous, size)
             both = [planes, _mirrored(planes)] if len(maps["p2"]) > 1 else [planes]
-            outputs = self._head({**maps, "planes": np.stack(both)})
-            logits = np.asarray(outputs["mask"], np.float32)[..., 0]
+            logits, scores = self._asked(maps, both)
             if len(logits) > 1:
                 logits = (logits[:1] + logits[1:, :, ::-1]) * np.float32(0.5)
             probability = _sigmoid(logits[0])
             previous = np.asarray(cv2.resize(probability, (size // 4,) * 2, interpolation=cv2.INTER_AREA), np.float32)
-        score = float(_sigmoid(np.asarray(outputs["score"], np.float32)).mean())
-        return Look(corner_xy, side_px, probability, score)
+        return Look(corner_xy, side_px, probability, float(scores.mean()))
 
     def _mask(self, photo: Scales, look: Look, clicks: Sequence[Click]) -> Mask:
         """(H, W) bool: the parts of the answer that hold a positive click, their edges moved to the photo's."""
