@@ -36,7 +36,14 @@ class Level:
     """
 
     def __init__(
-        self, features: Bytes, guide_mean: Bytes, hole: Mask, targets: Mask, sources: Mask, pool: Executor, seed: Any
+        self,
+        features: Bytes,
+        guide_mean: Bytes,
+        hole: Mask,
+        targets: Mask,
+        sources: Mask,
+        pool: Executor,
+        seed: tuple[int, ...],
     ) -> None:
         """features: (H, W, C), what patches are compared by; the hole's are changed. guide_mean: (H, W, 3).
 

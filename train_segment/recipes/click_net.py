@@ -82,14 +82,7 @@ class ClickNetTask:
     inputs = ("image", "planes")
     shown = Shown(
         training={"loss": ".4f", "iou": ".4f", "score_error": ".4f"},
-        validation={
-            "iou": ".4f",
-            "iou_2": ".4f",
-            "iou_3": ".4f",
-            "recall": ".4f",
-            "score_error": ".4f",
-            "nothing": ".4f",
-        },
+        validation=dict.fromkeys(("iou", "iou_2", "iou_3", "recall", "score_error", "nothing"), ".4f"),
         panel="clicks_and_answers",
     )
 
@@ -126,8 +119,7 @@ class ClickNetTask:
         if not held:
             raise ValueError("none of the photos kept for validation has a usable object: see --validation-fraction")
         self._cases = [_whole_view(case, recipe.input_px) for case in held]
-        grounds = [replace(case, mask=_background(case)) for case in held]
-        self._grounds = [_whole_view(g, recipe.input_px) for g in grounds if g.mask.mean() >= _BACKGROUND_SHARE]
+        self._grounds = [_whole_view(ground, recipe.input_px) for case in held if (ground := _ground(case))]
 
     def sample(self, index: int) -> _View:
         """A view of a photo with the first click on its object."""
@@ -135,12 +127,10 @@ class ClickNetTask:
         nothing = rng.random() < recipe.nothing
         while True:
             sample = self._samples.sample(index)
-            background = _background(sample)
-            nothing = nothing and background.mean() >= _BACKGROUND_SHARE
-            if nothing:
-                sample = replace(sample, mask=background)
+            ground = _ground(sample) if nothing else None
+            nothing = ground is not None
             whole = nothing or rng.random() < recipe.whole
-            image, mask, ignore = _cut(sample, rng, recipe.input_px, whole=whole)
+            image, mask, ignore = _cut(ground or sample, rng, recipe.input_px, whole=whole)
             if mask.sum() >= 12:
                 break
             index += 1_000_003  # far behind any run's end: another object
@@ -295,9 +285,10 @@ def _cut(sample: Sample, rng: Generator, side_px: int, *, whole: bool) -> tuple[
     return _square(sample, corner, side, side_px)
 
 
-def _background(sample: Sample) -> Mask:
-    """What belongs to no object of the photo."""
-    return ~np.logical_or.reduce([sample.mask, sample.ignore, *sample.others])
+def _ground(sample: Sample) -> Sample | None:
+    """The sample with what belongs to no object of the photo in the object's place; None where that is too little."""
+    ground = ~np.logical_or.reduce([sample.mask, sample.ignore, *sample.others])
+    return replace(sample, mask=ground) if ground.mean() >= _BACKGROUND_SHARE else None
 
 
 def _whole_view(sample: Sample, side_px: int) -> _View:
