@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -104,10 +105,17 @@ class ClickNetSegmenter:
         maps = {name: part.astype(np.float32) for name, part in encoding.maps.items()}
         first = self._answer(maps, corner, side, clicks, None)
         final = self._closer(photo, maps, first, clicks)
-        looks = [final, *(self._others(photo, first, final, clicks) if len(clicks) == 1 else [])]
+        with ThreadPoolExecutor(max(1, cv2.getNumThreads())) as pool:
+
+            def outlined(look: Look) -> tuple[Look, Future[Mask]]:
+                return look, pool.submit(self._mask, photo, look, clicks)
+
+            answers = [outlined(final)]  # while the net looks for others
+            if len(clicks) == 1:
+                answers += [outlined(look) for look in self._others(photo, first, final, clicks)]
         selections: list[Selection] = []
-        for look in looks:
-            mask = self._mask(photo, look, clicks)
+        for look, outline in answers:
+            mask = outline.result()
             if mask.any() and all(iou(mask, other.mask) < SAME_ANSWER_IOU for other in selections):
                 # The first look knows best whether there is an object, the closer one how well it is outlined.
                 selections.append(Selection(mask, None, round(math.sqrt(first.score * look.score), 4)))

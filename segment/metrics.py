@@ -18,8 +18,9 @@ def iou(a: Mask, b: Mask, ignore: Mask | None = None) -> float:
     """
     if ignore is not None:
         a, b = a & ~ignore, b & ~ignore
-    union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 1.0
+    both = np.count_nonzero(a & b)
+    union = np.count_nonzero(a) + np.count_nonzero(b) - both
+    return both / union if union else 1.0
 
 
 def mean_iou(ious: Sequence[float]) -> float:
