@@ -102,12 +102,12 @@ def run(models: str, photos: Path, workers: Sequence[int], count: int) -> list[d
     results.append({"way": "a shell's loop over one-photo commands", "photos": len(looped), **total})
     pieces = timed([sys.executable, "-m", "benchmarks.batch", "--pieces", str(photos), models])
     results.append({"way": "the pieces one after another in Python", "photos": count, **pieces})
-    for number in workers:
-        out = photos.parent / f"{models}-{number}"
-        done = timed(erase_command(photos, out, models, *points, "--workers", str(number), "--quiet"))
+    for way in (*(f"--workers {number}" for number in workers), "--workers 1 --together 2"):
+        out = photos.parent / f"{models}{way.replace(' ', '')}"
+        done = timed(erase_command(photos, out, models, *points, *way.split(), "--quiet"))
         if (written := len(list(out.rglob("*.jpg")))) != count:
-            raise RuntimeError(f"{number} workers wrote {written} of {count} photos")
-        results.append({"way": f"clickaway erase FOLDER --workers {number}", "photos": count, **done})
+            raise RuntimeError(f"{way} wrote {written} of {count} photos")
+        results.append({"way": f"clickaway erase FOLDER {way}", "photos": count, **done})
     return [{"models": models, **one} for one in results]
 
 
@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.out:
         curves: dict[str, dict[float, float]] = {}
         for at in results:
-            if "--workers" in at["way"]:
+            if "--workers" in at["way"] and "--together" not in at["way"]:
                 curves.setdefault(at["models"], {})[float(at["way"].split()[-1])] = at["photos"] / at["s"]
         measure.plot(options.out, "batch", curves, x="workers", y="photos a second", title="A folder of photos")
     return 0

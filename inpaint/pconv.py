@@ -6,8 +6,6 @@ Outside this file a hole is True where to fill; inside, the net's validity is 1 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from inpaint.base import Image, Mask, check_hole
 from inpaint.bundled import bundled_inpainter
 from weights import WEIGHTS, WeightsError, check_sha256, fetch, named_file
 from weights.frameworks import compiled, load_keras
+from weights.shared_passes import SharedPasses
 
 PUBLIC_WEIGHTS = "pconv-places2-256"
 PRECISIONS = ("float32", "bfloat16")
@@ -35,7 +34,7 @@ class PConvInpainter:
         beside it). None: the net that ships with Clickaway, else the public one, downloaded.
     precision: "float32" or "bfloat16", which is faster where the processor has it.
     device: "cpu", "gpu" or "cuda", with or without a number as in "gpu:1"; None lets Keras choose.
-    batch_size: how many crops inpaint_many gives the net at once.
+    batch_size: how many crops of one size, filled by several threads at a time, the net gets at once.
     max_size_px: the largest crop it should be asked to fill; None: what the weights say, else twice the net's multiple.
     offline: True never downloads; None asks the environment.
 
@@ -67,45 +66,36 @@ class PConvInpainter:
         from inpaint.pconv_unet import read_config
 
         self.name = f"pconv:{weights}"
-        self.batch_size = batch_size
         self.config, extra = read_config(path)
         own_size_px = extra.get("max_size_px", 2 * self.config.multiple)
         self.max_size_px: int = own_size_px if max_size_px is None else max_size_px
-        self._device = device
         with _on(device):
-            self._net = compiled(read_fast_pconv(path, dtype=precision))
+            net = compiled(read_fast_pconv(path, dtype=precision))
+
+        def on_device(arrays: Any) -> Any:
+            with _on(device):
+                return net(arrays)
+
+        self._net = SharedPasses(on_device, most=batch_size)
 
     def inpaint(self, image: Image, hole: Mask) -> Image:
         """A new photo with the hole filled, equal to image wherever hole is False (see inpaint.base.Inpainter)."""
-        return self.inpaint_many([image], [hole])[0]
+        check_hole(image, hole)
+        result: Image = image.copy()
+        if hole.any():
+            height, width = hole.shape
+            fill = self._predict(image, hole)[:height, :width][hole]
+            result[hole] = np.rint(np.clip((fill + 1) * 127.5, 0, 255)).astype(np.uint8)
+        return result
 
-    def inpaint_many(self, images: Sequence[Image], holes: Sequence[Mask]) -> list[Image]:
-        """The filled photos, in order: as inpaint on each, but those of one padded size share passes of the net."""
-        if len(images) != len(holes):
-            raise ValueError(f"got {len(images)} images but {len(holes)} holes: one hole for each image")
-        results: list[Image] = [image.copy() for image in images]
-        by_size = defaultdict(list)
-        for index, (image, hole) in enumerate(zip(images, holes, strict=True)):
-            check_hole(image, hole)
-            if hole.any():
-                by_size[tuple(_padded_size(n, self.config.multiple) for n in hole.shape)].append(index)
-        for size_hw, indices in by_size.items():
-            for start in range(0, len(indices), self.batch_size):
-                batch = indices[start : start + self.batch_size]
-                predictions = self._predict([images[i] for i in batch], [holes[i] for i in batch], size_hw)
-                for i, prediction in zip(batch, predictions, strict=True):
-                    fill = prediction[: holes[i].shape[0], : holes[i].shape[1]][holes[i]]
-                    results[i][holes[i]] = np.rint(np.clip((fill + 1) * 127.5, 0, 255)).astype(np.uint8)
-        return results
-
-    def _predict(self, images: Sequence[Image], holes: Sequence[Mask], size_hw: tuple[int, ...]) -> NDArray[np.float32]:
-        """The net's predictions of the padded photos: (N, *size_hw, 3) float32 around -1..1."""
+    def _predict(self, image: Image, hole: Mask) -> NDArray[np.float32]:
+        """The net's prediction of the padded photo: (H, W, 3) float32 around -1..1, no smaller than the photo."""
+        size_hw = tuple(_padded_size(n, self.config.multiple) for n in hole.shape)
         # Reflection, not blank: at the border the net then sees a photo going on, as in training.
-        image = np.stack([_reflect(image, size_hw) for image in images]).astype(np.float32)
-        valid = 1 - np.stack([_reflect(hole.view(np.uint8), size_hw) for hole in holes]).astype(np.float32)
-        with _on(self._device):
-            prediction = self._net([image / 127.5 - 1, valid[..., None]])
-        return np.asarray(prediction, np.float32)
+        pixels = _reflect(image, size_hw).astype(np.float32)
+        valid = 1 - _reflect(hole.view(np.uint8), size_hw).astype(np.float32)
+        prediction: NDArray[np.float32] = self._net([pixels[None] / 127.5 - 1, valid[None, ..., None]])[0]
+        return prediction
 
 
 def find_weights(weights: str | Path, *, offline: bool | None = None) -> Path:

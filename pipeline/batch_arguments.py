@@ -84,7 +84,14 @@ def add_running(command: argparse.ArgumentParser) -> None:
         "--workers",
         type=argument_types.whole,
         metavar="N",
-        help="worker processes; 0: none, one photo after another (one a core; 0 for three photos or fewer)",
+        help="worker processes; 0: none, one photo after another (one a core, with --together one a GPU; 0 for three "
+        "photos or fewer)",
+    )
+    many.add_argument(
+        "--together",
+        type=argument_types.count,
+        metavar="N",
+        help="photos that a worker edits at a time: its nets see crops of several at once, which is for GPUs (1)",
     )
     many.add_argument(
         "--memory",

@@ -31,6 +31,7 @@ _OF_PHOTOS = (  # options that films do not know
     "watch",
     "skip_existing",
     "workers",
+    "together",
     "memory",
     "engine",
     "address",

@@ -28,7 +28,7 @@ from pipeline.worker import OUT_OF_MEMORY, serve
 # What a photo takes at its peak. Measured on JPEGs of 12 and 24 MP with 2 % selected: 14 to erase and to cut out, 22 to
 # blur; 16 bits a channel take twice that.
 BYTES_PER_PIXEL = 40
-_AT_ONCE = 3  # photos in a worker: one is read, one edited, one saved
+_BESIDE = 2  # photos in a worker besides those being edited: one is read, one saved
 
 
 class WorkerError(ChildProcessError):
@@ -47,15 +47,17 @@ class _Worker:
 class Workers:
     """Worker processes, started once and used for any number of runs."""
 
-    def __init__(self, job: Job, example: Pick, *, count: int, memory_bytes: int):
+    def __init__(self, job: Job, example: Pick, *, count: int, memory_bytes: int, together: int = 1):
         """Starts the processes; each loads its own models. Raises as `pipeline.job.load_models` does, and WorkerError.
 
         example: what kind of pick the photos have, which says what models they need.
         memory_bytes: what photos may take that are worked on at one time; a photo that takes more fails.
+        together: how many photos a worker edits at a time; its nets see crops of several at once.
         """
         self._memory_bytes = memory_bytes
         self._job = pickle.dumps((job, example))
-        self._threads = max(1, cores() // count)
+        self._options = {"threads": max(1, cores() // count), "memory_bytes": memory_bytes, "together": together}
+        self._at_once = together + _BESIDE
         self._suspects: deque[Task] = deque()  # their worker died; each is tried once more, alone
         shared = gpus(job.models.device)
         self._gpus = [number % shared if shared else None for number in range(count)]
@@ -97,7 +99,7 @@ class Workers:
         # While photos are under suspicion the first worker takes no others, so that it comes free for them.
         free = [worker for worker in self._workers[bool(self._suspects) :] if worker.is_ready]
         while (task := waiting.first) is not None:
-            room = [worker for worker in free if not worker.is_checking and len(worker.flying) < _AT_ONCE]
+            room = [worker for worker in free if not worker.is_checking and len(worker.flying) < self._at_once]
             if not room:
                 return
             cost = waiting.cost
@@ -165,7 +167,7 @@ class Workers:
         context = multiprocessing.get_context("spawn")  # TensorFlow and PyTorch do not live through a fork
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=serve, args=(theirs, self._job, self._threads, gpu, self._memory_bytes), daemon=True
+            target=serve, args=(theirs, self._job), kwargs={"gpu": gpu, **self._options}, daemon=True
         )
         process.start()
         theirs.close()  # so that its death closes the pipe

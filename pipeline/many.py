@@ -37,13 +37,16 @@ def check_running(args: argparse.Namespace) -> None:
         raise InputError("--watch needs --out DIR: say where the results go")
     if args.watch and args.dry_run:
         raise InputError("--watch and --dry-run contradict each other: give one of them")
-    if args.memory is not None and args.workers == 0:
-        raise InputError("--memory is for worker processes: with --workers 0 there is one photo at a time")
+    for option, value in (("--memory", args.memory), ("--together", args.together)):
+        if value is not None and args.workers == 0:
+            raise InputError(f"{option} is for worker processes: with --workers 0 there is one photo at a time")
     if args.engine == "ray":
         if find_spec("ray") is None:
             raise ImportError('--engine ray needs Ray: pip install "clickaway[ray]"')
         if args.memory is not None:
             raise InputError("--memory is for --engine local: Ray looks after its workers' memory itself")
+        if args.together is not None:
+            raise InputError("--together is for --engine local: give Ray's workers a part of a GPU, as --gpus 0.25")
         if args.address not in (None, "auto", "local"):
             _check_reachable(args.address)
     else:
@@ -157,14 +160,16 @@ def _runner(number: int, job: Job, example: Pick, args: argparse.Namespace) -> A
         from pipeline.ray import RayWorkers
 
         return RayWorkers(job, example, address=args.address, count=args.workers, gpus=args.gpus or 0)
-    from pipeline.machine import cores, free_memory_bytes
+    from pipeline.machine import cores, free_memory_bytes, gpus
 
     wanted = args.workers
-    if wanted is None:
+    if wanted is None and args.together is not None:
+        wanted = gpus(job.models.device) or 1
+    elif wanted is None:
         wanted = 0 if number <= _FEW and args.memory is None else cores()
     if wanted == 0 or _is_in_memory(args):
         return batch.Here(job, example)
     from pipeline.local import Workers
 
     memory_bytes = round(args.memory * _GIB) if args.memory else free_memory_bytes() // 2
-    return Workers(job, example, count=min(wanted, number), memory_bytes=memory_bytes)
+    return Workers(job, example, count=min(wanted, number), memory_bytes=memory_bytes, together=args.together or 1)

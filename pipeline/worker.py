@@ -39,13 +39,20 @@ class Step(NamedTuple):
 
 
 def serve(
-    connection: pipes.Connection, job_and_example: bytes, threads: int, gpu: int | None, memory_bytes: int
+    connection: pipes.Connection,
+    job_and_example: bytes,
+    *,
+    threads: int,
+    gpu: int | None,
+    memory_bytes: int,
+    together: int,
 ) -> None:
     """The life of the process. Sends None when the models are loaded, then an Outcome for each Task that it is sent.
 
     An exception that it sends instead means that no photo can be done. It ends when it is sent None; and with exit
     code OUT_OF_MEMORY when a photo takes more than there is, for what is left of its libraries then nobody knows.
-    gpu: the only one it may use; None leaves that open. memory_bytes: what its photos may take.
+    threads: of its libraries. gpu: the only one it may use; None leaves that open. memory_bytes: what its photos may
+    take. together: how many of them are edited at a time.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     memory.go_first()
@@ -67,7 +74,7 @@ def serve(
         return
     memory.limit_photos(memory_bytes)
     connection.send(None)
-    _work(connection, job)
+    _work(connection, job, together)
 
 
 def _end_with_parent() -> None:
@@ -90,8 +97,8 @@ def _or_end(do: Callable[[], None]) -> Callable[[], None]:
     return run
 
 
-def _work(connection: pipes.Connection, job: Job) -> None:
-    """Three threads, one for each step, so that no step waits for another photo's."""
+def _work(connection: pipes.Connection, job: Job, together: int) -> None:
+    """A thread for each step, so that no step waits for another photo's; for editing, as many as asked for."""
     from pipeline.job import Outcome, edit_photo, save
 
     photos: Queue[Step | None] = Queue(1)
@@ -102,23 +109,28 @@ def _work(connection: pipes.Connection, job: Job) -> None:
             photos.put(_next(Step(task, 0.0, None), _read, job))
         photos.put(None)
 
+    def edit_all() -> None:
+        while (step := photos.get()) is not None:
+            step = _next(step, edit_photo, job)
+            edited.put(step)
+            del step  # or its memory would be held until the next one comes
+        photos.put(None)  # for the other threads that edit
+
     def save_all() -> None:
         while (step := edited.get()) is not None:
             step = _next(step, save, job)
             is_outcome = isinstance(step.value, Outcome)
             _send(connection, replace(step.value, seconds=step.seconds) if is_outcome else step.value)
 
-    def edit_all() -> None:
-        while (step := photos.get()) is not None:
-            step = _next(step, edit_photo, job)
-            edited.put(step)
-            del step  # or its memory would be held until the next one comes
-        edited.put(None)
-
     saver = threading.Thread(target=_or_end(save_all))
-    saver.start()
+    editors = [threading.Thread(target=_or_end(edit_all)) for _ in range(together - 1)]
+    for thread in (saver, *editors):
+        thread.start()
     threading.Thread(target=_or_end(read_all), daemon=True).start()
     _or_end(edit_all)()
+    for thread in editors:
+        thread.join()
+    edited.put(None)
     saver.join()
 
 

@@ -26,6 +26,7 @@ from segment.windows import Scales, middle_corner, moved_click, scaled_click
 from segment.working_size import working_wh
 from weights import WEIGHTS, WeightsError, locate, named_file
 from weights.frameworks import compiled, load_keras
+from weights.shared_passes import SharedPasses
 
 Plane = NDArray[np.float32]
 Maps = dict[str, NDArray[np.float32]]  # the encoder's, by name
@@ -42,6 +43,7 @@ SAME_ANSWER_IOU = 0.8  # masks that agree so well are one answer
 ALTERNATIVES = 3
 CUT_SHARE = 0.1  # of a side of the window that an answer may touch
 HOLE_SHARE = 0.01  # holes below this share of the mask are filled
+SQUARES_A_PASS = 8  # of all threads together; a click has two, the square and its mirror image
 _STEPS = 2**16 - 2
 
 
@@ -81,7 +83,9 @@ class ClickNetSegmenter:
 
         self.name = "clicknet" if model is None else f"clicknet:{model}"
         net, self.config = read_click_net(path)
-        self._encoder, self._head = compiled(net.get_layer("encoder")), compiled(net.get_layer("head"))
+        self._encoder, self._head = (
+            SharedPasses(compiled(net.get_layer(part)), most=SQUARES_A_PASS) for part in ("encoder", "head")
+        )
         # The graphs are made at the first call: now, so that the first click takes no longer than the others.
         maps = self._read(Scales(np.zeros((2, 2, 3), np.uint8), 2), (0, 0), self.config.input_px)
         self._answer(maps, (0, 0), self.config.input_px, [Click(0, 0)], None)
@@ -175,12 +179,13 @@ class ClickNetSegmenter:
 
     def _encoded(self, squares: Sequence[Image]) -> Maps:
         """The encoder's maps of squares of the net's size, (N, ...) each."""
-        return {name: np.asarray(array) for name, array in self._encoder(np.stack(squares).astype(np.float32)).items()}
+        maps: Maps = self._encoder(np.stack(squares).astype(np.float32))
+        return maps
 
     def _asked(self, maps: Maps, planes: Sequence[NDArray[np.float32]]) -> tuple[Plane, NDArray[np.float32]]:
         """The head's logits, (N, S/2, S/2), and scores, (N,), for maps and planes of N squares."""
         outputs = self._head({**maps, "planes": np.stack(planes)})
-        return np.asarray(outputs["mask"], np.float32)[..., 0], _sigmoid(np.asarray(outputs["score"], np.float32)[:, 0])
+        return outputs["mask"][..., 0], _sigmoid(outputs["score"][:, 0])
 
     def _answer(
         self,

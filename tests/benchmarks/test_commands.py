@@ -135,7 +135,9 @@ def test_a_folder_is_done_by_the_command_and_piece_by_piece(tmp_path: Path, monk
     monkeypatch.setattr(batch, "LOOPED", 1)
     words = ["--models", "classic", "--photos", "2", "--workers", "1", "--out", str(tmp_path)]
     assert batch.main(words) == 0
-    assert [row[2] for row in cells(tmp_path / "batch.md")] == ["1", "2", "2"]
+    ways = [(row[1], row[2]) for row in cells(tmp_path / "batch.md")]
+    assert [photos for _, photos in ways] == ["1", "2", "2", "2"]
+    assert ways[-1][0] == "clickaway erase FOLDER --workers 1 --together 2"
 
 
 def test_a_first_erase_is_timed_and_its_imports_are_counted(tmp_path: Path) -> None:

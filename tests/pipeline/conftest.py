@@ -123,6 +123,7 @@ CRASHING = '''
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,23 @@ class MissingModels(Models):
     @property
     def filler(self):
         raise WeightsError("the weights are not here: fetch them")
+
+
+class MeetingModels(Models):
+    """Fills as Telea does, but only when three photos are being filled at a time in one process."""
+
+    @property
+    def filler(self):
+        return _MeetingInpainter()
+
+
+class _MeetingInpainter:
+    max_size_px = None
+    three = threading.Barrier(3)
+
+    def inpaint(self, image, hole):
+        self.three.wait(30)
+        return load_inpainter("telea").inpaint(image, hole)
 
 
 class _CrashingInpainter:

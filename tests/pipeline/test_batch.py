@@ -314,6 +314,8 @@ def test_masks_of_photos_of_one_name_do_not_share_files(photos, capsys, draw, fa
         (["--workers", "-1"], "expected a whole number, 0 or more"),
         (["--memory", "0"], "expected a number above 0"),
         (["--memory", "1"], "--memory is for worker processes: with --workers 0 there is one photo at a time"),
+        (["--together", "2"], "--together is for worker processes: with --workers 0 there is one photo at a time"),
+        (["--together", "0"], "expected a whole number, 1 or more"),
     ],
 )
 def test_options_that_contradict_each_other_are_one_line_and_code_2(photos, capsys, monkeypatch, argv, message):

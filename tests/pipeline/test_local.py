@@ -58,6 +58,14 @@ def test_workers_write_the_same_bytes_as_this_process(draw, tmp_path):
         assert one.target.read_bytes() == other.target.read_bytes()
 
 
+def test_a_worker_edits_as_many_photos_at_a_time_as_it_is_asked_to(draw, tmp_path, crashing):
+    tasks = _tasks(draw, tmp_path, _colors(9))
+    with Workers(Job(Erase(), crashing.MeetingModels()), PICK, count=1, memory_bytes=GIB, together=3) as workers:
+        outcomes = list(workers.run(tasks))
+    assert [outcome.error for outcome in outcomes] == [None] * 9
+    assert all(task.target.exists() for task in tasks)
+
+
 ALONE = "there is not enough memory for this photo, even alone: photos may take 1.0 GiB; raise that with --memory"
 
 
@@ -99,7 +107,7 @@ def test_a_folder_with_a_photo_that_takes_all_memory_is_done_but_for_it(draw, tm
     for number, color in enumerate([*_colors(4), CYAN]):
         draw(tmp_path / "photos" / f"{number}.png", color)
     command = ["erase", str(tmp_path / "photos"), "--box", "20,20,44,44", "--out", str(tmp_path / "out")]
-    assert main([*command, "--workers", "2", "--memory", "1"]) == 1
+    assert main([*command, "--workers", "2", "--together", "2", "--memory", "1"]) == 1
     captured = capsys.readouterr()
     assert captured.err == f"clickaway erase: {tmp_path}/photos/4.png: {ALONE}\n"
     assert captured.out.splitlines()[-1].startswith("4 done, 1 failed")
@@ -156,5 +164,5 @@ def test_tasks_are_taken_only_when_there_is_room(draw, tmp_path):
 
     with Workers(Job(Erase(), Models(inpainter="telea")), PICK, count=1, memory_bytes=GIB) as workers:
         for done, _ in enumerate(workers.run(source()), start=1):
-            assert len(taken) <= done + local._AT_ONCE + 1
+            assert len(taken) <= done + 1 + local._BESIDE + 1
     assert len(taken) == 12

@@ -175,6 +175,7 @@ def test_the_command_writes_beside_the_film_and_says_how_fast(clip, capsys):
         ["--skip-existing"],
         ["--quality", "5"],
         ["--workers", "2"],
+        ["--together", "2"],
         ["--memory", "1"],
         ["--engine", "ray"],
         ["--json-lines"],
