@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segment.base import Click, Image, Mask, NoObjectError, Selection, check_clicks, check_image
-from segment.click_planes import head_planes
-from segment.mask_ops import box_xyxy, fill_holes, parts_under
+from segment.click_planes import head_planes, mirrored
+from segment.looks import SMALLEST_VIEW_PX, THRESHOLD, Look, Plane, Square, grown, placed
+from segment.mask_ops import fill_holes, parts_under
 from segment.metrics import iou
 from segment.refine import guided
 from segment.windows import Scales, middle_corner, moved_click, scaled_click
@@ -28,20 +29,15 @@ from weights import WEIGHTS, WeightsError, locate, named_file
 from weights.frameworks import compiled, load_keras
 from weights.shared_passes import SharedPasses
 
-Plane = NDArray[np.float32]
 Maps = dict[str, NDArray[np.float32]]  # the encoder's, by name
 
 BUNDLED = "clicknet"  # the name of the bundled net in weights.WEIGHTS
-THRESHOLD = 0.5
-ZOOM = 1.4  # side of the second look's window over the object's longer side
 FAR = 0.25  # a window smaller than this share of the one before is too far a jump
 WORTH_ZOOMING = 0.85  # a window larger than this share of the first one would show nothing new
-SMALLEST_VIEW_PX = 48  # of the photo: less shows nothing but blur
 ROUNDS = 3  # clicks that are answered one after the other, each with the answer before as a hint; earlier ones together
 REFINED_PX = 768  # largest side of the window in which edges are moved to the photo's
 SAME_ANSWER_IOU = 0.8  # masks that agree so well are one answer
 ALTERNATIVES = 3
-CUT_SHARE = 0.1  # of a side of the window that an answer may touch
 HOLE_SHARE = 0.01  # holes below this share of the mask are filled
 SQUARES_A_PASS = 8  # of all threads together; a click has two, the square and its mirror image
 _STEPS = 2**16 - 2
@@ -53,16 +49,6 @@ class ClickNetEncoding:
 
     photo: Scales
     maps: dict[str, NDArray[np.float16]]
-
-
-@dataclass(frozen=True)
-class Look:
-    """One answer of the net about a square of the photo."""
-
-    corner_xy: tuple[int, int]
-    side_px: int  # in pixels of the photo
-    probability: Plane  # (S/2, S/2)
-    score: float  # the IoU that the net expects, 0..1
 
 
 class ClickNetSegmenter:
@@ -135,25 +121,25 @@ class ClickNetSegmenter:
         """
         look = first
         for _ in range(2):
-            corner, side = _window_round(look, clicks)
+            corner, side = look.window_round(clicks)
             if side > WORTH_ZOOMING * look.side_px:
                 break
             far = side < FAR * look.side_px
             if far:  # an answer of so few pixels says little about its own size
-                corner, side = _grown(corner, side, 2.0)
+                corner, side = grown(corner, side, 2.0)
             read = self._read(photo, corner, side, mirrored=not far)
             closer = self._answer(read, corner, side, clicks, look)
-            if not _holds(closer, clicks):  # lost on the way: what was seen before is better than nothing
+            if not closer.holds(clicks):  # lost on the way: what was seen before is better than nothing
                 break
             look, maps = closer, read
             if not far:
                 break
-        own = _own_click(look, clicks)
+        own = look.own_click(clicks)
         if own is None:
             return look
         # What one click leaves open, a part or the whole, a second one far off settles; training knew several clicks.
         surer = self._answer(maps, look.corner_xy, look.side_px, [*clicks, own], look, rounds=1)
-        return surer if _holds(surer, clicks) else look
+        return surer if surer.holds(clicks) else look
 
     def _others(self, photo: Scales, first: Look, final: Look, clicks: Sequence[Click]) -> list[Look]:
         """Looks at a smaller and at a larger window round the click, asked afresh: a part, and a larger whole."""
@@ -164,13 +150,13 @@ class ClickNetSegmenter:
         if windows:
             size = self.config.input_px
             maps = self._encoded([photo.square(corner, side, size) for corner, side in windows])
-            planes = [head_planes([_placed(click, corner, size / side)], None, size) for corner, side in windows]
+            planes = [head_planes([placed(click, corner, size / side)], None, size) for corner, side in windows]
             logits, scores = self._asked(maps, planes)
             looks += [
                 Look(corner, side, _sigmoid(one), float(score))
                 for (corner, side), one, score in zip(windows, logits, scores, strict=True)
             ]
-        return sorted((look for look in looks if not _cut_off(look)), key=lambda look: -look.score)
+        return sorted((look for look in looks if not look.is_cut_off()), key=lambda look: -look.score)
 
     def _read(self, photo: Scales, corner_xy: tuple[int, int], side_px: int, *, mirrored: bool = False) -> Maps:
         """The encoder's maps of a square of the photo; with mirrored, of its mirror image too."""
@@ -199,14 +185,14 @@ class ClickNetSegmenter:
     ) -> Look:
         """The answer to the last clicks one after the other, as in training; the mean over the mirrored too."""
         size = self.config.input_px
-        placed = [_placed(click, corner_xy, size / side_px) for click in clicks]
-        first_round = max(1, len(placed) - rounds + 1)
-        while not any(click.positive for click in placed[:first_round]):
+        in_square = [placed(click, corner_xy, size / side_px) for click in clicks]
+        first_round = max(1, len(in_square) - rounds + 1)
+        while not any(click.positive for click in in_square[:first_round]):
             first_round += 1
-        previous = None if before is None else _seen_from(before, corner_xy, side_px, size // 4)
-        for number in range(first_round, len(placed) + 1):
-            planes = head_planes(placed[:number], previous, size)
-            both = [planes, _mirrored(planes)] if len(maps["p2"]) > 1 else [planes]
+        previous = None if before is None else before.seen_from(corner_xy, side_px, size // 4)
+        for number in range(first_round, len(in_square) + 1):
+            planes = head_planes(in_square[:number], previous, size)
+            both = [planes, mirrored(planes)] if len(maps["p2"]) > 1 else [planes]
             logits, scores = self._asked(maps, both)
             if len(logits) > 1:
                 logits = (logits[:1] + logits[1:, :, ::-1]) * np.float32(0.5)
@@ -222,11 +208,11 @@ class ClickNetSegmenter:
         seen, window = photo.crop(window, REFINED_PX)
         x0, y0, x1, y1 = window
         # Fitted at the net's own resolution, used at the window's: fitting each pixel would take ten times as long.
-        refined = guided(_part(look, window, working_wh(seen.shape[:2], self.config.input_px)), seen)
+        refined = guided(look.part(window, working_wh(seen.shape[:2], self.config.input_px)), seen)
         # Parts and holes are found in the window and at that size, whatever the photo's: beyond it there is nothing.
         window_hw, seen_hw = (y1 - y0, x1 - x0), seen.shape[:2]
-        placed = [scaled_click(moved_click(click, (x0, y0)), window_hw, seen_hw) for click in clicks]
-        kept = parts_under(refined > THRESHOLD, placed)
+        in_seen = [scaled_click(moved_click(click, (x0, y0)), window_hw, seen_hw) for click in clicks]
+        kept = parts_under(refined > THRESHOLD, in_seen)
         filled = fill_holes(kept, at_most_px=round(HOLE_SHARE * kept.sum()))
         refined[~filled] = np.minimum(refined[~filled], THRESHOLD)  # the slopes at the edge stay: they place it
         refined[filled & ~kept] = 1
@@ -243,116 +229,10 @@ def bundled() -> Path | None:
     return locate(spec) if spec else None
 
 
-def _whole(image: Image) -> tuple[tuple[int, int], int]:
+def _whole(image: Image) -> Square:
     """Corner and side of the square in whose middle the photo lies."""
     side = max(image.shape[:2])
     return middle_corner(image.shape[:2], side), side
-
-
-def _window_round(look: Look, clicks: Sequence[Click]) -> tuple[tuple[int, int], int]:
-    """Corner and side of the window round the answer's parts that hold a positive click, and those clicks.
-
-    Round the first click alone where there is no answer.
-    """
-    cells = look.probability.shape[0]
-    scale = cells / look.side_px
-    held = _held(look, clicks)
-    boxes = [(float(click.x), float(click.y), click.x + 1.0, click.y + 1.0) for click in clicks if click.positive]
-    if held.any():
-        x0, y0, x1, y1 = (value / scale for value in box_xyxy(held))
-        boxes.append((x0 + look.corner_xy[0], y0 + look.corner_xy[1], x1 + look.corner_xy[0], y1 + look.corner_xy[1]))
-        longer = 0.0
-    else:
-        longer = look.side_px / 4
-    left, top = (min(box[i] for box in boxes) for i in (0, 1))
-    right, bottom = (max(box[i] for box in boxes) for i in (2, 3))
-    side = max(SMALLEST_VIEW_PX, round(ZOOM * max(right - left, bottom - top, longer)))
-    return (round((left + right - side) / 2), round((top + bottom - side) / 2)), side
-
-
-def _own_click(look: Look, clicks: Sequence[Click]) -> Click | None:
-    """A positive click where the answer under the clicks is deep and far from them; None where there is no answer."""
-    cells = look.probability.shape[0]
-    scale = cells / look.side_px
-    placed = [_placed(click, look.corner_xy, scale) for click in clicks]
-    held = _held(look, clicks)
-    if not held.any():
-        return None
-    depth = cv2.distanceTransform(np.pad(held, 1).view(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    rows, columns = np.mgrid[:cells, :cells]
-    away = np.min([np.hypot(rows - click.y, columns - click.x) for click in placed], axis=0)
-    row, column = np.unravel_index(np.argmax(np.minimum(depth, 0.5 * away)), held.shape)
-    x, y = ((value + 0.5) / scale + start for value, start in zip((column, row), look.corner_xy, strict=True))
-    return Click(int(x), int(y))
-
-
-def _held(look: Look, clicks: Sequence[Click]) -> Mask:
-    """(S/2, S/2) bool: the parts of the answer that hold a positive click."""
-    scale = look.probability.shape[0] / look.side_px
-    placed = [_placed(click, look.corner_xy, scale) for click in clicks]
-    return parts_under(look.probability > THRESHOLD, placed)
-
-
-def _holds(look: Look, clicks: Sequence[Click]) -> bool:
-    """Whether the answer holds a positive click."""
-    return bool(_held(look, clicks).any())
-
-
-def _cut_off(look: Look) -> bool:
-    """Whether the answer runs on beyond its window: a mask that ends in a straight line is no object."""
-    answer = look.probability > THRESHOLD
-    rim = max(line.mean() for line in (answer[0], answer[-1], answer[:, 0], answer[:, -1]))
-    return bool(rim > CUT_SHARE)
-
-
-def _grown(corner_xy: tuple[int, int], side: int, factor: float) -> tuple[tuple[int, int], int]:
-    x, y = corner_xy
-    larger = round(side * factor)
-    return (x - (larger - side) // 2, y - (larger - side) // 2), larger
-
-
-def _placed(click: Click, corner_xy: tuple[int, int], scale: float) -> Click:
-    """The click in pixels of a square with that corner, shrunk by scale."""
-    x, y = (
-        int(np.floor((value + 0.5 - start) * scale)) for value, start in zip((click.x, click.y), corner_xy, strict=True)
-    )
-    return replace(click, x=x, y=y)
-
-
-def _part(look: Look, box_xyxy: tuple[int, int, int, int], size_wh: tuple[int, int]) -> Plane:
-    """The look's probabilities within a box of the photo, at that size."""
-    x0, y0, x1, y1 = box_xyxy
-    cells = look.probability.shape[0] / look.side_px  # a pixel of the photo in cells
-    step_x, step_y = (x1 - x0) / size_wh[0] * cells, (y1 - y0) / size_wh[1] * cells
-    back = np.array(
-        [
-            [step_x, 0, (x0 - look.corner_xy[0]) * cells + step_x / 2 - 0.5],
-            [0, step_y, (y0 - look.corner_xy[1]) * cells + step_y / 2 - 0.5],
-        ]
-    )
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(
-        cv2.warpAffine(look.probability, back, size_wh, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
-    )
-
-
-def _seen_from(look: Look, corner_xy: tuple[int, int], side_px: int, cells: int) -> Plane:
-    """(cells, cells): the look's probabilities in another square, 0 beyond the look's own."""
-    box = *corner_xy, corner_xy[0] + side_px, corner_xy[1] + side_px
-    seen = _part(look, box, (cells, cells))
-    centres = (np.arange(cells) + 0.5) * side_px / cells
-    inside = [
-        (start + centres >= own) & (start + centres < own + look.side_px)
-        for start, own in zip(corner_xy, look.corner_xy, strict=True)
-    ]
-    return np.where(inside[1][:, None] & inside[0][None], seen, 0).astype(np.float32)
-
-
-def _mirrored(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """head_planes' planes of the mirror image."""
-    turned = planes[:, ::-1].copy()
-    turned[..., 4] = -turned[..., 4]  # columns to the click
-    return turned
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> Plane:

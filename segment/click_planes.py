@@ -112,3 +112,10 @@ def head_planes(
     if previous is not None:
         planes[..., 6] = previous
     return planes
+
+
+def mirrored(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """head_planes' planes of the mirror image."""
+    turned = planes[:, ::-1].copy()
+    turned[..., 4] = -turned[..., 4]  # columns to the click
+    return turned
