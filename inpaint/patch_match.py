@@ -17,7 +17,8 @@ from inpaint import load_inpainter
 from inpaint.base import Image, Inpainter, Mask, check_hole
 from inpaint.giving_up import go_on
 from inpaint.hole_crop import fill_by_crops
-from inpaint.patch_search import PATCH_RADIUS_PX, Level
+from inpaint.patch_loops import PATCH_RADIUS_PX
+from inpaint.patch_search import Level
 
 TEXTURE_WEIGHT = 20.0  # of squared mean gradients beside squared colours, both in 0..255; 2 leaves fills too smooth
 START_SIZE_PX = 512  # longer side of the crop that is filled first, where its inpainter has no size of its own

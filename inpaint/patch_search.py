@@ -1,4 +1,4 @@
-"""The loops of patch-based completion, compiled by numba: search, distance, vote.
+"""One size of the photo in patch-based completion: search, distance, vote.
 
 The photo is cut into bands of rows that the processor's cores share. Neighbouring bands are never worked on at the same
 time, and each has random numbers of its own: the same arguments give the same numbers on any number of cores.
@@ -10,22 +10,17 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-PATCH_RADIUS_PX = 3  # 7x7 patches: smaller ones lose structure, larger ones find nothing like themselves
-GUIDE_WEIGHT = 0.5  # of the first fill's local mean beside one pixel of the patch
+from inpaint import patch_loops
+
 BAND_ROWS = 64  # small holes are one band: what is found spreads along a whole band in one sweep
 
 Array = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Matches = NDArray[np.int32]
-
-# Without the interpreter's lock, so that bands run beside each other. Sums may be reordered, so that a patch's numbers
-# are added many at a time.
-_loop = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 
 class Level:
@@ -50,8 +45,8 @@ class Level:
         hole, targets, sources: (H, W). There is a target and a source. seed: whole numbers, of the search.
         """
         rows, columns = (np.flatnonzero(targets.any(axis)) for axis in (1, 0))
-        self.top, self.left = int(rows[0]), int(columns[0])
-        box = np.s_[self.top : int(rows[-1]) + 1, self.left : int(columns[-1]) + 1]
+        self.corner = top, left = int(rows[0]), int(columns[0])
+        box = np.s_[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
         self.features, self._guide_mean, self._sources = features, guide_mean, sources
         self.hole, self.targets = (np.ascontiguousarray(mask[box]) for mask in (hole, targets))  # (h, w)
         self.matches: Matches = np.empty((*self.targets.shape, 2), np.int32)  # row and column in the whole photo
@@ -62,17 +57,17 @@ class Level:
 
     def start_anywhere(self) -> None:
         """Every target's match becomes some source."""
-        self._in_bands(_start_anywhere, self.matches, self._sources, self._states)
+        self._in_bands(patch_loops.start_anywhere, self.matches, self._sources, self._states)
 
     def start_from(self, coarse: Level) -> None:
         """Every target's match becomes that of the level of half the size, some source where that is none here."""
-        matches = coarse.matches, coarse.top, coarse.left
-        self._in_bands(_start_from, self.matches, self._sources, self._states, *matches, self.top, self.left)
+        matches = self.matches, self._sources, self._states, coarse.matches
+        self._in_bands(patch_loops.start_from, *matches, coarse.corner, self.corner)
 
     def distances(self) -> Array:
         """(h, w) of each target's patch to its match, infinite where there is no target."""
         distances = np.full(self.targets.shape, np.inf, np.float32)
-        self._in_bands(_measure, *self._compared(), distances)
+        self._in_bands(patch_loops.measure, *self._compared(), distances)
         return distances
 
     def search(self, reach_px: int) -> Array:
@@ -82,7 +77,7 @@ class Level:
         """
         distances = self.distances()
         for step in (1, -1):
-            self._in_bands(_sweep, *self._compared(), self._sources, distances, self._states, reach_px, step)
+            self._in_bands(patch_loops.sweep, *self._compared(), self._sources, distances, self._states, reach_px, step)
         return distances
 
     def vote(self, weights: Array) -> None:
@@ -92,18 +87,17 @@ class Level:
         """
         total = np.zeros((*self.targets.shape, self.features.shape[2]), np.float32)
         weight = np.zeros(self.targets.shape, np.float32)
-        self._in_bands(_add_patches, _rows(self.features), self.matches, weights, _rows(total), weight, *self._corner())
-        self._in_bands(_take_means, self.features, self.hole, total, weight, *self._corner())
+        self._in_bands(
+            patch_loops.add_patches, _rows(self.features), self.matches, weights, _rows(total), weight, self.corner
+        )
+        self._in_bands(patch_loops.take_means, self.features, self.hole, total, weight, self.corner)
 
     def take_best(self, distances: Array) -> None:
         """Each pixel of the hole becomes that of the best matched of the patches over it."""
-        self._in_bands(_take_best, self.features, self.hole, self.matches, distances, *self._corner())
-
-    def _corner(self) -> tuple[int, int]:
-        return self.top, self.left
+        self._in_bands(patch_loops.take_best, self.features, self.hole, self.matches, distances, self.corner)
 
     def _compared(self) -> tuple[Any, ...]:
-        return _rows(self.features), self._guide_mean, self.targets, self.matches, *self._corner()
+        return _rows(self.features), self._guide_mean, self.targets, self.matches, self.corner
 
     def _in_bands(self, loop: Callable[..., Any], *arguments: Any) -> None:
         """Calls loop(*arguments, band, first row, row behind the last): every second band, then the others."""
@@ -122,191 +116,3 @@ class Level:
 def _rows(features: NDArray[Any]) -> NDArray[Any]:
     """(H, W C): a patch's row is one run of numbers."""
     return features.reshape(len(features), -1)
-
-
-# Below, (ty, tx) is a target and (y, x) a pixel in the box, (sy, sx) a source in the photo; corner_y and corner_x are
-# where the box begins.
-
-
-@_loop
-def _next(states, band, bound):
-    """The band's next random whole number below bound (xorshift64, Marsaglia 2003)."""
-    x = states[band]
-    x ^= x << np.uint64(13)
-    x ^= x >> np.uint64(7)
-    x ^= x << np.uint64(17)
-    states[band] = x
-    return np.int64((x >> np.uint64(11)) % np.uint64(bound))
-
-
-@_loop
-def _random_source(sources, states, band):
-    height, width = sources.shape
-    while True:
-        y, x = _next(states, band, height), _next(states, band, width)
-        if sources[y, x]:
-            return y, x
-
-
-@_loop
-def _start_anywhere(matches, sources, states, band, start, end):
-    for ty in range(start, end):
-        for tx in range(matches.shape[1]):
-            matches[ty, tx, 0], matches[ty, tx, 1] = _random_source(sources, states, band)
-
-
-@_loop
-def _start_from(matches, sources, states, coarse, coarse_y, coarse_x, corner_y, corner_x, band, start, end):
-    height, width = sources.shape
-    rows, columns, _ = coarse.shape
-    for ty in range(start, end):
-        for tx in range(matches.shape[1]):
-            y, x = ty + corner_y, tx + corner_x
-            # The coarser box holds all targets; beyond it, where there is none, anything will do.
-            cy, cx = min(max(y // 2 - coarse_y, 0), rows - 1), min(max(x // 2 - coarse_x, 0), columns - 1)
-            sy, sx = 2 * coarse[cy, cx, 0] + y % 2, 2 * coarse[cy, cx, 1] + x % 2
-            if sy >= height or sx >= width or not sources[sy, sx]:
-                sy, sx = _random_source(sources, states, band)
-            matches[ty, tx, 0], matches[ty, tx, 1] = sy, sx
-
-
-@_loop
-def _distance(rows, guide_mean, y, x, sy, sx, bound):
-    """Mean squared difference a pixel of the patches round (y, x) and (sy, sx) of the photo, and of the guide there.
-
-    Infinite if above bound. The source's patch lies wholly on the photo; of the target's only what does counts.
-    """
-    height, width, _ = guide_mean.shape
-    channels = rows.shape[1] // width
-    guide = np.float32(0)
-    for c in range(3):
-        d = np.float32(guide_mean[y, x, c]) - np.float32(guide_mean[sy, sx, c])
-        guide += d * d
-    guide *= np.float32(GUIDE_WEIGHT)
-    top, bottom = max(y - PATCH_RADIUS_PX, 0), min(y + PATCH_RADIUS_PX + 1, height)
-    left, right = max(x - PATCH_RADIUS_PX, 0), min(x + PATCH_RADIUS_PX + 1, width)
-    count = (bottom - top) * (right - left)
-    limit = (bound - guide) * count
-    total = np.int32(0)
-    for row in range(top, bottom):
-        target = rows[row, left * channels : right * channels]
-        source = rows[row + sy - y, (left + sx - x) * channels : (right + sx - x) * channels]
-        part = np.int32(0)
-        for i in range(len(target)):  # in 16 and 32 bits: sixteen numbers at a time
-            difference = np.int16(np.int16(target[i]) - np.int16(source[i]))
-            part = np.int32(part + np.int32(difference) * np.int32(difference))
-        total = np.int32(total + part)
-        if total > limit:
-            return np.float32(np.inf)
-    return np.float32(total) / np.float32(count) + guide
-
-
-@_loop
-def _measure(rows, guide_mean, targets, matches, corner_y, corner_x, distances, band, start, end):
-    for ty in range(start, end):
-        for tx in range(targets.shape[1]):
-            if targets[ty, tx]:
-                sy, sx = matches[ty, tx, 0], matches[ty, tx, 1]
-                bound = np.float32(np.inf)
-                distances[ty, tx] = _distance(rows, guide_mean, ty + corner_y, tx + corner_x, sy, sx, bound)
-
-
-@_loop
-def _sweep(
-    rows,
-    guide_mean,
-    targets,
-    matches,
-    corner_y,
-    corner_x,
-    sources,
-    distances,
-    states,
-    reach_px,
-    step,
-    band,
-    start,
-    end,
-):
-    height, width = sources.shape
-    box_height, box_width = targets.shape
-    for i in range(start, end):
-        ty = i if step == 1 else start + end - 1 - i
-        for j in range(box_width):
-            tx = j if step == 1 else box_width - 1 - j
-            if not targets[ty, tx]:
-                continue
-            y, x = ty + corner_y, tx + corner_x
-            best, best_y, best_x = distances[ty, tx], np.int64(matches[ty, tx, 0]), np.int64(matches[ty, tx, 1])
-            for axis in range(2):  # propagation: what suits the neighbour, shifted by one
-                ny, nx = (ty - step, tx) if axis == 0 else (ty, tx - step)
-                if not (0 <= ny < box_height and 0 <= nx < box_width and targets[ny, nx]):
-                    continue
-                sy = np.int64(matches[ny, nx, 0]) + (ty - ny)
-                sx = np.int64(matches[ny, nx, 1]) + (tx - nx)
-                if sy == best_y and sx == best_x:
-                    continue
-                if 0 <= sy < height and 0 <= sx < width and sources[sy, sx]:
-                    d = _distance(rows, guide_mean, y, x, sy, sx, best)
-                    if d < best:
-                        best, best_y, best_x = d, sy, sx
-            reach = min(max(height, width), reach_px)
-            while reach >= 1:  # random search round the best so far, ever closer
-                sy = best_y + _next(states, band, 2 * reach + 1) - reach
-                sx = best_x + _next(states, band, 2 * reach + 1) - reach
-                if 0 <= sy < height and 0 <= sx < width and sources[sy, sx]:
-                    d = _distance(rows, guide_mean, y, x, sy, sx, best)
-                    if d < best:
-                        best, best_y, best_x = d, sy, sx
-                reach //= 2
-            matches[ty, tx, 0], matches[ty, tx, 1] = best_y, best_x
-            distances[ty, tx] = best
-
-
-@_loop
-def _add_patches(rows, matches, weights, total_rows, weight, corner_y, corner_x, band, start, end):
-    """Adds each patch, times its weight, where it lies in the box: up to PATCH_RADIUS_PX rows beyond the band."""
-    box_height, box_width = weights.shape
-    channels = total_rows.shape[1] // box_width
-    for ty in range(start, end):
-        for tx in range(box_width):
-            w = weights[ty, tx]
-            if w == 0:
-                continue
-            sy, sx = matches[ty, tx, 0], matches[ty, tx, 1]
-            left, right = max(tx - PATCH_RADIUS_PX, 0), min(tx + PATCH_RADIUS_PX + 1, box_width)
-            for y in range(max(ty - PATCH_RADIUS_PX, 0), min(ty + PATCH_RADIUS_PX + 1, box_height)):
-                total = total_rows[y, left * channels : right * channels]
-                source = rows[y + sy - ty, (left + sx - tx) * channels : (right + sx - tx) * channels]
-                for i in range(len(total)):
-                    total[i] += w * np.float32(source[i])
-                for x in range(left, right):
-                    weight[y, x] += w
-
-
-@_loop
-def _take_means(features, hole, total, weight, corner_y, corner_x, band, start, end):
-    for y in range(start, end):
-        for x in range(hole.shape[1]):
-            w = weight[y, x]
-            if hole[y, x] and w > 0:
-                for c in range(features.shape[2]):
-                    features[y + corner_y, x + corner_x, c] = np.uint8(total[y, x, c] / w + np.float32(0.5))
-
-
-@_loop
-def _take_best(features, hole, matches, distances, corner_y, corner_x, band, start, end):
-    box_height, box_width = hole.shape
-    for y in range(start, end):
-        for x in range(box_width):
-            if not hole[y, x]:
-                continue
-            least, best_y, best_x = np.float32(np.inf), -1, -1
-            for ty in range(max(y - PATCH_RADIUS_PX, 0), min(y + PATCH_RADIUS_PX + 1, box_height)):
-                for tx in range(max(x - PATCH_RADIUS_PX, 0), min(x + PATCH_RADIUS_PX + 1, box_width)):
-                    if distances[ty, tx] < least:
-                        least, best_y, best_x = distances[ty, tx], ty, tx
-            if best_y >= 0:
-                sy, sx = matches[best_y, best_x, 0] + y - best_y, matches[best_y, best_x, 1] + x - best_x
-                for c in range(features.shape[2]):
-                    features[y + corner_y, x + corner_x, c] = features[sy, sx, c]
