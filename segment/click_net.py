@@ -1,8 +1,8 @@
 """ClickNet as a segmenter: any object under a click, from the weights that ship with Clickaway.
 
-The photo is read once as a whole. A click is answered on that first; then a window round the answer is read and
-answered again, with the first answer as a hint, so that small objects and edges are seen at the net's full resolution;
-and once more with a click of the net's own, deep in its answer and far from the user's.
+The photo is read once as a whole. A click is answered on that first; then in a window round the answer, so that small
+objects and edges are seen at the net's full resolution, with the first answer as a hint unless that was too coarse; and
+once more with a click of the net's own, deep in its answer and far from the user's.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ Maps = dict[str, NDArray[np.float32]]  # the encoder's, by name
 
 BUNDLED = "clicknet"  # the name of the bundled net in weights.WEIGHTS
 FAR = 0.25  # a window smaller than this share of the one before is too far a jump
+COARSE = 0.5  # in a window smaller than this share of the first one the first answer misleads: it is asked afresh there
 WORTH_ZOOMING = 0.85  # a window larger than this share of the first one would show nothing new
 ROUNDS = 3  # clicks that are answered one after the other, each with the answer before as a hint; earlier ones together
 REFINED_PX = 768  # largest side of the window in which edges are moved to the photo's
@@ -128,7 +129,8 @@ class ClickNetSegmenter:
             if far:  # an answer of so few pixels says little about its own size
                 corner, side = grown(corner, side, 2.0)
             read = self._read(photo, corner, side, mirrored=not far)
-            closer = self._answer(read, corner, side, clicks, look)
+            hint = look if side >= COARSE * first.side_px else None
+            closer = self._answer(read, corner, side, clicks, hint)
             if not closer.holds(clicks):  # lost on the way: what was seen before is better than nothing
                 break
             look, maps = closer, read
