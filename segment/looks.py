@@ -19,7 +19,8 @@ Plane = NDArray[np.float32]
 Square = tuple[tuple[int, int], int]  # corner (x, y) and side, in pixels of the photo; it may lie beyond the photo
 
 THRESHOLD = 0.5
-ZOOM = 1.4  # side of the next look's window over the object's longer side
+ZOOM = 1.4  # side of the next look's window over the object's longer side, which one click may have left too short
+ZOOM_OF_SEVERAL = 1.25  # the same once several clicks have settled how far the object goes
 SMALLEST_VIEW_PX = 48  # of the photo: less shows nothing but blur
 CUT_SHARE = 0.1  # of a side of the window that an answer may touch
 
@@ -66,7 +67,8 @@ class Look:
             boxes.append((x0 + x, y0 + y, x1 + x, y1 + y))
         left, top = (min(box[i] for box in boxes) for i in (0, 1))
         right, bottom = (max(box[i] for box in boxes) for i in (2, 3))
-        side = max(SMALLEST_VIEW_PX, round(ZOOM * max(right - left, bottom - top, longer)))
+        zoom = ZOOM if len(clicks) == 1 else ZOOM_OF_SEVERAL
+        side = max(SMALLEST_VIEW_PX, round(zoom * max(right - left, bottom - top, longer)))
         return (round((left + right - side) / 2), round((top + bottom - side) / 2)), side
 
     def own_click(self, clicks: Sequence[Click]) -> Click | None:

@@ -7,7 +7,7 @@ import pytest
 
 from segment import Click
 from segment.click_planes import head_planes, mirrored
-from segment.looks import SMALLEST_VIEW_PX, ZOOM, Look, grown
+from segment.looks import SMALLEST_VIEW_PX, ZOOM, ZOOM_OF_SEVERAL, Look, grown
 
 CORNER, SIDE, CELLS = (100, 50), 160, 40  # four pixels of the photo a cell
 
@@ -33,6 +33,7 @@ def test_the_next_window_is_round_the_held_part_and_every_positive_click() -> No
     assert two.window_round([Click(140, 90)]) == ((112, 62), round(ZOOM * 40))
     (x, _), side = two.window_round([Click(140, 90), Click(250, 90)])
     assert x < 120 and x + side > 250
+    assert side == round(ZOOM_OF_SEVERAL * (251 - 120))
 
 
 @pytest.mark.parametrize(("answer", "least"), [(look(), ZOOM * SIDE / 4), (look((140, 90, 144, 94)), SMALLEST_VIEW_PX)])
