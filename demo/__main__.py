@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from demo.limits import Limits, size_in_bytes
-from pipeline.argument_types import Parser, count, whole
+from pipeline.argument_types import Parser
 
 if TYPE_CHECKING:  # Gradio takes seconds to import: --help does not wait for it
     from demo.studio import Studio
@@ -113,14 +113,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--inpainter", default="auto", help="what fills the hole: auto, pconv, telea, ... (default: %(default)s)")
     add("--device", help="cpu, cuda, cuda:1 (default: what there is)")
     add("--offline", action="store_true", help="never download weights")
-    add("--jobs", type=count, default=1, help="requests that use the models at a time (default: %(default)s)")
+    add("--jobs", type=_at_least_one, default=1, help="requests that use the models at a time (default: %(default)s)")
     add("--no-browser", action="store_true", help="do not open a browser")
     add = parser.add_argument_group("strangers", "what visitors may do (SECURITY.md says more)").add_argument
     add("--login", metavar="FILE", help="lines of name:password; without it whoever reaches the page may use it")
     add("--keep-metadata", action="store_true", help="downloads keep the photo's place, time, camera and names")
-    add("--keep-minutes", type=count, default=60, metavar="N", help="photos left alone (default: %(default)s)")
+    add("--keep-minutes", type=_at_least_one, default=60, metavar="N", help="photos left alone (default: %(default)s)")
     add("--max-file-size", type=_size, default="50mb", metavar="SIZE", help="of an upload (default: %(default)s)")
-    add("--max-megapixels", type=count, default=60, metavar="N", help="of a photo (default: %(default)s)")
+    add("--max-megapixels", type=_at_least_one, default=60, metavar="N", help="of a photo (default: %(default)s)")
     add(
         "--max-memory",
         type=_size,
@@ -136,13 +136,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--max-requests",
-        type=whole,
+        type=_whole,
         default=240,
         metavar="N",
         help="of one address, a minute; 0: any (default: %(default)s)",
     )
-    add("--max-queue", type=count, default=64, metavar="N", help="requests that wait (default: %(default)s)")
-    add("--max-queue-of-one", type=count, default=16, metavar="N", help="of one address (default: %(default)s)")
+    add("--max-queue", type=_at_least_one, default=64, metavar="N", help="requests that wait (default: %(default)s)")
+    add("--max-queue-of-one", type=_at_least_one, default=16, metavar="N", help="of one address (default: %(default)s)")
     return parser
 
 
@@ -191,6 +191,18 @@ def _size(text: str) -> int:
         return size_in_bytes(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
+    return int(text)
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
 
 
 def _port(text: str) -> int:

@@ -115,7 +115,7 @@ def whole(text: str) -> int:
 
 
 def count(text: str) -> int:
-    return _integer(text, 1, 100_000, "a whole number, 1 or more")
+    return _integer(text, 1, 1000, "a whole number, 1 or more")
 
 
 def quality(text: str) -> int:
