@@ -20,7 +20,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from inpaint.pconv_unet import BN_EPSILON, LEAKY_SLOPE, PConvUNetConfig, read_arrays
+from inpaint.pconv_unet import BN_EPSILON, LEAKY_SLOPE, PConvUNetConfig, read_arrays, residual_names
 from inpaint.pull_push import PullPush
 from weights import WeightsError
 
@@ -77,6 +77,9 @@ def build_fast_pconv(
         slope = None if is_output else LEAKY_SLOPE
         layer = _UpsampledConvolution(kernels, bias, slope=slope, name=name, dtype=dtype)
         x, known = layer([x, skips[level - 1][0]], [known, skips[level - 1][1]])
+        for name in residual_names(config, level):
+            kernel, bias = folded.take(name, (3, 3, filters, filters), normed=True)
+            x = _Residual({"kernel": kernel}, bias, slope=LEAKY_SLOPE, name=name, dtype=dtype)(x, known)
     if config.head_width:
         kernel, bias = folded.take("head", (3, 3, filters, 3), normed=False)
         x, known = _Convolution({"kernel": kernel}, bias, slope=None, name="head", dtype=dtype)(x, known)
@@ -185,6 +188,17 @@ class _Convolution(layers.Layer):
         if self.slope is not None:
             x = ops.leaky_relu(x, self.slope) if self.slope else ops.relu(x)
         return x * found, found
+
+
+class _Residual(_Convolution):
+    """What the layer makes of the features, added to them where they are valid: `layer(features, valid)`."""
+
+    def call(self, features: Any, valid: Any) -> Any:
+        more, _ = super().call(features, valid)
+        return features + more * ops.cast(valid, self.compute_dtype)
+
+    def compute_output_shape(self, features_shape: Any, valid_shape: Any) -> Any:
+        return features_shape
 
 
 class _UpsampledConvolution(_Convolution):

@@ -5,6 +5,7 @@ Images are float RGB in -1..1 and validity is 1 where known, 0 where not: (B, H,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,11 +35,12 @@ class PConvUNetConfig:
     base_input: bool = False  # that fill and the validity are inputs beside the photo: the net sees what it corrects
     kernels: tuple[int, ...] = (7, 5, 5)  # of the encoder's first levels, 3 below them; as published
     head_width: int = 0  # filters of one more full-size layer before the output; 0 as published
+    residuals: int = 0  # 3x3 layers behind each decoder layer below full size, added to what they read; 0 as published
     bn_momentum: float = 0.9  # share of the old moving average kept at each step (PyTorch's 0.1 is the new share)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.levels <= 12 or self.width < 1 or self.head_width < 0:
-            raise ValueError(f"levels must be 1..12, width 1 or more and head_width 0 or more: {self}")
+        if not 1 <= self.levels <= 12 or self.width < 1 or min(self.head_width, self.residuals) < 0:
+            raise ValueError(f"levels must be 1..12, width 1 or more, head_width and residuals 0 or more: {self}")
         if self.base_input and not self.pull_push_base:
             raise ValueError("base_input needs a base to look at: set pull_push_base too")
         object.__setattr__(self, "kernels", tuple(self.kernels))  # a bundle's JSON has a list
@@ -72,7 +74,8 @@ def build_pconv_unet(config: PConvUNetConfig = PUBLISHED_512, *, dtype: str | No
     dtype: a Keras dtype policy such as "mixed_bfloat16"; None is the global one. The output is float32 in any case.
 
     The composite (known pixels from the photo, the others from the prediction) is made outside. Layers are called
-    encN, encN_bn, ..., decN, decN_bn, N counted from the photo's size down, and so are the variables of a bundle.
+    encN, encN_bn, ..., decN, decN_bn, N counted from the photo's size down, and so are the variables of a bundle; the
+    residual layers behind decN are decN_res1, decN_res1_bn and so on.
     """
     image = keras.Input((None, None, 3), name="image")
     valid = keras.Input((None, None, 1), name="valid")
@@ -105,6 +108,8 @@ def build_pconv_unet(config: PConvUNetConfig = PUBLISHED_512, *, dtype: str | No
         )
         x = _batch_norm(config, f"dec{level}_bn", dtype)(x)
         x = layers.LeakyReLU(LEAKY_SLOPE, name=f"dec{level}_lrelu", dtype=dtype)(x)
+        for name in residual_names(config, level):
+            x = _residual(config, name, filters, dtype)(x, known)
     if config.head_width:
         x, known = _output(config, upsample_first=False, dtype=dtype)([x], [known])
 
@@ -112,6 +117,23 @@ def build_pconv_unet(config: PConvUNetConfig = PUBLISHED_512, *, dtype: str | No
     if base is not None:
         prediction = layers.Add(name="base_plus_prediction", dtype="float32")([base, prediction])
     return keras.Model([image, valid], prediction, name=ARCHITECTURE)
+
+
+def residual_names(config: PConvUNetConfig, level: int) -> list[str]:
+    """The names of the residual layers behind decN, in their order; none at full size."""
+    return [f"dec{level}_res{number}" for number in range(1, config.residuals + 1)] if level > 1 else []
+
+
+def _residual(config: PConvUNetConfig, name: str, filters: int, dtype: str | None) -> Callable[[Any, Any], Any]:
+    """x plus what one more layer makes of it, of the same size and validity; zero at first, so that nets can grow."""
+
+    def added(x: Any, known: Any) -> Any:
+        more, _ = PartialConv2D(filters, 3, use_bias=False, name=name, dtype=dtype)(x, known)
+        more = _batch_norm(config, f"{name}_bn", dtype, gamma_initializer="zeros")(more)
+        more = layers.LeakyReLU(LEAKY_SLOPE, name=f"{name}_lrelu", dtype=dtype)(more)
+        return layers.Add(name=f"{name}_add", dtype=dtype)([x, more])
+
+    return added
 
 
 def _output(config: PConvUNetConfig, *, upsample_first: bool, dtype: str | None) -> PartialConv2D:
@@ -126,8 +148,8 @@ def _output(config: PConvUNetConfig, *, upsample_first: bool, dtype: str | None)
     )
 
 
-def _batch_norm(config: PConvUNetConfig, name: str, dtype: str | None) -> keras.layers.Layer:
-    return layers.BatchNormalization(epsilon=BN_EPSILON, momentum=config.bn_momentum, name=name, dtype=dtype)
+def _batch_norm(config: PConvUNetConfig, name: str, dtype: str | None, **options: Any) -> keras.layers.Layer:
+    return layers.BatchNormalization(epsilon=BN_EPSILON, momentum=config.bn_momentum, name=name, dtype=dtype, **options)
 
 
 def freeze_encoder_bn(model: keras.Model, *, frozen: bool = True) -> None:

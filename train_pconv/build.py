@@ -72,6 +72,7 @@ def net_config(config: TrainConfig) -> PConvUNetConfig:
         levels=config.levels,
         width=config.width,
         head_width=config.head_width,
+        residuals=config.residuals,
         pull_push_base=config.base == "pull_push",
         base_input=config.base_input,
         kernels=config.kernels,
@@ -81,17 +82,22 @@ def net_config(config: TrainConfig) -> PConvUNetConfig:
 def net_of(config: TrainConfig, *, fresh: bool) -> keras.Model:
     """The net, with the weights of config.start_from if it is fresh and there are any.
 
+    Residual layers that those lack start at zero: the net then begins with what the bundle's answers.
     Raises ValueError if those are of another net, weights.WeightsError if the file is damaged.
     """
     net = build_pconv_unet(net_config(config), dtype=dtype_policy(config.precision))
     if config.start_from and fresh:
         start, own = named_variables(read_pconv(config.start_from, dtype="float32")), named_variables(net)
-        if {name: v.shape for name, v in start.items()} != {name: v.shape for name, v in own.items()}:
+        new = {name for name in own.keys() - start.keys() if "_res" in name}
+        if {name: v.shape for name, v in start.items()} != {
+            name: v.shape for name, v in own.items() if name not in new
+        }:
             raise ValueError(
-                f"{config.start_from} is of another size: give its --width, --levels, --head-width and --kernels"
+                f"{config.start_from} is of another size: give its --width, --levels, --head-width and --kernels, "
+                "and at least its --residuals"
             )
-        for name, variable in own.items():
-            variable.assign(ops.convert_to_numpy(start[name]))
+        for name, variable in start.items():
+            own[name].assign(ops.convert_to_numpy(variable))
     return net
 
 

@@ -46,6 +46,7 @@ class TrainConfig:
     width: int = option(64, "filters of the first layer")
     levels: int = option(8, "times the net halves the picture: crop_px is a multiple of 2**levels")
     head_width: int = option(0, "filters of one more full-size layer before the output; 0: none, as published")
+    residuals: int = option(0, "layers behind each decoder layer below full size, added to what they read")
     base: str = option("none", "what the net's output is added to", ("none", "pull_push"))
     base_input: bool = option(False, "the base and the validity are inputs too: the net sees what it corrects")
     kernels: tuple[int, ...] = option((7, 5, 5), "kernel sizes of the encoder's first levels, 3 below them")

@@ -26,6 +26,7 @@ VARIANTS = {
     "residual that sees the fill": PConvUNetConfig(
         levels=3, width=4, pull_push_base=True, base_input=True, kernels=(5, 3)
     ),
+    "residual layers": PConvUNetConfig(levels=3, width=4, head_width=3, residuals=2),
 }
 
 
@@ -212,7 +213,7 @@ def test_prediction_uses_the_moving_averages():
     np.testing.assert_allclose(to_numpy(alone)[0], to_numpy(together)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"levels": 0}, {"width": 0}, {"head_width": -1}])
+@pytest.mark.parametrize("options", [{"levels": 0}, {"width": 0}, {"head_width": -1}, {"residuals": -1}])
 def test_impossible_nets_are_refused(options):
     with pytest.raises(ValueError, match="must be"):
         PConvUNetConfig(**options)

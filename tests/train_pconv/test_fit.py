@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from inpaint.pconv_unet import read_config, read_pconv
+from inpaint.pconv_unet import read_config, read_pconv, write_pconv
+from train_pconv.build import net_config
 from train_pconv.config import TrainConfig
 from train_pconv.fit import Run, TrainingStopped
 from training import checkpoint
@@ -206,3 +207,21 @@ def test_a_run_can_start_from_a_bundle_of_the_same_size_only(whole: TrainConfig,
     assert len(run._history) == 2 and "--start-from last.npz" in run._history[1]
     with pytest.raises(ValueError, match="is of another size"):
         Run(dataclasses.replace(whole, out=str(tmp_path / "wide"), start_from=bundle, width=8))
+
+
+def test_a_net_that_grew_residual_layers_begins_with_the_answers_of_the_bundle_it_starts_from(
+    whole: TrainConfig, tmp_path: Path
+) -> None:
+    bundle = str(Path(whole.out) / "last.npz")
+    grown = Run(dataclasses.replace(whole, out=str(tmp_path / "grown"), start_from=bundle, residuals=2))
+    grown.report.close()
+    rng = np.random.default_rng(0)
+    image = rng.uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    valid = (rng.random((2, 32, 32, 1)) > 0.3).astype(np.float32)
+    before, after = (np.asarray(net([image, valid], training=False)) for net in (read_pconv(bundle), grown.net))
+    np.testing.assert_allclose(after, before, atol=1e-5)
+    assert set(named_variables(grown.net)) > set(named_variables(read_pconv(bundle)))
+    larger = str(tmp_path / "grown.npz")
+    write_pconv(larger, grown.net, net_config(grown.config))
+    with pytest.raises(ValueError, match="at least its --residuals"):
+        Run(dataclasses.replace(whole, out=str(tmp_path / "shrunk"), start_from=larger, residuals=1))
