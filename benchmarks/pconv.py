@@ -50,7 +50,8 @@ def write_random_net(path: Path, levels: int, width: int) -> None:
     """A bundle of the published layers whose every variable is random, and whose activations stay near 1."""
     import keras
 
-    from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, write_pconv
+    from inpaint.pconv_config import PConvUNetConfig
+    from inpaint.pconv_unet import build_pconv_unet, write_pconv
     from weights.nets import named_variables
 
     config = PConvUNetConfig(levels=levels, width=width)

@@ -60,7 +60,7 @@ def from_state_dict(state: Mapping[str, Any], *, source: str = "the checkpoint")
     state: MMagic's parameter names to tensors or arrays.
     Raises WeightsError if they are not those of a PConv generator.
     """
-    from inpaint.pconv_unet import PConvUNetConfig
+    from inpaint.pconv_config import PConvUNetConfig
 
     arrays: Arrays = {}
     for key, value in state.items():

@@ -20,7 +20,8 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from inpaint.pconv_unet import BN_EPSILON, LEAKY_SLOPE, PConvUNetConfig, read_arrays, residual_names
+from inpaint.pconv_config import PConvUNetConfig
+from inpaint.pconv_unet import BN_EPSILON, LEAKY_SLOPE, read_arrays, residual_names
 from inpaint.pull_push import PullPush
 from weights import WeightsError
 

@@ -6,6 +6,7 @@ Outside this file a hole is True where to fill; inside, the net's validity is 1 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 
 from inpaint.base import Image, Mask, check_hole
 from inpaint.bundled import bundled_inpainter
+from inpaint.pconv_config import read_config
 from weights import WEIGHTS, WeightsError, check_sha256, fetch, named_file
 from weights.frameworks import compiled, load_keras
+from weights.onnx_nets import read_onnx
 from weights.shared_passes import SharedPasses
 
 PUBLIC_WEIGHTS = "pconv-places2-256"
@@ -60,23 +63,14 @@ class PConvInpainter:
             weights = bundled.name if bundled else PUBLIC_WEIGHTS
         path = find_weights(weights, offline=offline)
 
-        load_keras()  # only now: that weights are missing should not take the seconds of a framework's start
-
-        from inpaint.fast_pconv import read_fast_pconv
-        from inpaint.pconv_unet import read_config
-
         self.name = f"pconv:{weights}"
         self.config, extra = read_config(path)
         own_size_px = extra.get("max_size_px", 2 * self.config.multiple)
         self.max_size_px: int = own_size_px if max_size_px is None else max_size_px
-        with _on(device):
-            net = compiled(read_fast_pconv(path, dtype=precision))
-
-        def on_device(arrays: Any) -> Any:
-            with _on(device):
-                return net(arrays)
-
-        self._net = SharedPasses(on_device, most=batch_size)
+        on_processor = precision == "float32" and device in (None, "cpu")
+        nets = read_onnx(path) if on_processor else None
+        net = nets[0] if nets else _read_keras(path, precision=precision, device=device)
+        self._net = SharedPasses(net, most=batch_size)
 
     def inpaint(self, image: Image, hole: Mask) -> Image:
         """A new photo with the hole filled, equal to image wherever hole is False (see inpaint.base.Inpainter)."""
@@ -121,8 +115,6 @@ def converted(checkpoint: Path) -> Path:
 
     Raises WeightsError if the checkpoint is none, or nothing can be written beside it.
     """
-    from inpaint.pconv_unet import read_config
-
     bundle = checkpoint.with_suffix(".npz")
     if bundle.is_file():
         try:
@@ -140,6 +132,21 @@ def converted(checkpoint: Path) -> Path:
             f"or run `python -m inpaint.convert {checkpoint} OUT.npz` and give OUT.npz"
         ) from error
     return bundle
+
+
+def _read_keras(path: Path, *, precision: str, device: str | None) -> Callable[[Any], Any]:
+    """The net by Keras, where there is none by ONNX Runtime or more is asked for than it can do."""
+    load_keras()  # only now: that weights are missing should not take the seconds of a framework's start
+    from inpaint.fast_pconv import read_fast_pconv
+
+    with _on(device):
+        net = compiled(read_fast_pconv(path, dtype=precision))
+
+    def on_device(arrays: Any) -> Any:
+        with _on(device):
+            return net(arrays)
+
+    return on_device
 
 
 def _on(device: str | None) -> AbstractContextManager[Any]:

@@ -8,10 +8,11 @@ once more with a click of the net's own, deep in its answer and far from the use
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,16 +23,19 @@ from segment.click_planes import head_planes, mirrored
 from segment.looks import SMALLEST_VIEW_PX, THRESHOLD, Look, Plane, Square, grown, placed
 from segment.mask_ops import fill_holes, parts_under
 from segment.metrics import iou
+from segment.nets.configs import read_click_net_config
 from segment.refine import guided
 from segment.windows import Scales, middle_corner, moved_click, scaled_click
 from segment.working_size import working_wh
 from weights import WEIGHTS, WeightsError, locate, named_file
 from weights.frameworks import compiled, load_keras
+from weights.onnx_nets import read_onnx
 from weights.shared_passes import SharedPasses
 
 Maps = dict[str, NDArray[np.float32]]  # the encoder's, by name
 
 BUNDLED = "clicknet"  # the name of the bundled net in weights.WEIGHTS
+PARTS = ("encoder", "head")  # of the net: the one reads photos, the other answers clicks
 FAR = 0.25  # a window smaller than this share of the one before is too far a jump
 COARSE = 0.5  # in a window smaller than this share of the first one the first answer misleads: it is asked afresh there
 WORTH_ZOOMING = 0.85  # a window larger than this share of the first one would show nothing new
@@ -65,15 +69,11 @@ class ClickNetSegmenter:
             raise WeightsError(
                 f"clicknet needs its weights, got {model}: give 'clicknet:FILE', a net that train_segment wrote"
             )
-        load_keras()
-        from segment.nets.click_net import read_click_net
-
         self.name = "clicknet" if model is None else f"clicknet:{model}"
-        net, self.config = read_click_net(path)
-        self._encoder, self._head = (
-            SharedPasses(compiled(net.get_layer(part)), most=SQUARES_A_PASS) for part in ("encoder", "head")
-        )
-        # The graphs are made at the first call: now, so that the first click takes no longer than the others.
+        self.config, _ = read_click_net_config(path)
+        nets = read_onnx(path, *PARTS) or _read_keras(path)
+        self._encoder, self._head = (SharedPasses(net, most=SQUARES_A_PASS) for net in nets)
+        # Keras's graphs are made at the first call: now, so that the first click takes no longer than the others.
         maps = self._read(Scales(np.zeros((2, 2, 3), np.uint8), 2), (0, 0), self.config.input_px)
         self._answer(maps, (0, 0), self.config.input_px, [Click(0, 0)], None)
 
@@ -229,6 +229,15 @@ def bundled() -> Path | None:
     """The file of the ClickNet that ships with Clickaway, or None. Nothing is loaded."""
     spec = WEIGHTS.get(BUNDLED)
     return locate(spec) if spec else None
+
+
+def _read_keras(path: Path) -> list[Callable[[Any], Any]]:
+    """The net's parts by Keras, where there are none by ONNX Runtime."""
+    load_keras()
+    from segment.nets.click_net import read_click_net
+
+    net = read_click_net(path)[0]
+    return [compiled(net.get_layer(part)) for part in PARTS]
 
 
 def _whole(image: Image) -> Square:

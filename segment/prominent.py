@@ -5,7 +5,7 @@ The photo is resized to the net's square, whatever its sides, as the reports do;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segment.base import Click, Image, Mask, NoObjectError, Selection, check_clicks, check_image
+from segment.nets.configs import read_subject_config
 from segment.refine import enlarged, extractnet_cleaned, guided, parts
 from weights import WEIGHTS, WeightsError, locate, named_file
-from weights.frameworks import load_keras
+from weights.frameworks import compiled, load_keras
+from weights.onnx_nets import read_onnx
 
 REFINEMENTS = ("none", "guided", "extractnet", "crf")
 BUNDLED = "subject"  # the name of the bundled net in weights.WEIGHTS
@@ -62,8 +64,7 @@ class ProminentSegmenter:
             raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
         path = self._file(model)
         self.name = f"{self.kind}:{path}"
-        load_keras()
-        self.net, self.config = self._read(path)
+        self._net, self.config = self._loaded(path)
         self._threshold, self._refine, self._flip = threshold, refine, flip
 
     def encode(self, image: Image) -> ProminentEncoding:
@@ -71,7 +72,7 @@ class ProminentSegmenter:
         check_image(image)
         photo = self._input(image)
         batch = np.stack([photo, photo[:, ::-1]]) if self._flip else photo[None]
-        answers = self.net.predict_on_batch({"image": batch.astype(np.float32)})["mask"]
+        answers = self._net({"image": batch.astype(np.float32)})["mask"]
         probability = self._probability(np.asarray(answers, np.float32))
         if self._flip:
             probability = np.asarray((probability[:1] + probability[1:, :, ::-1]) / 2, np.float32)
@@ -126,8 +127,14 @@ class ProminentSegmenter:
         """The photo as the net takes it: (S, S, 3) uint8 RGB."""
         return squeezed(image, self.config.input_px)
 
+    def _loaded(self, path: Path) -> tuple[Callable[[Any], Any], Any]:
+        """The net of a bundle as a function of {"image": ...}, and its config."""
+        load_keras()
+        net, config = self._read(path)
+        return compiled(net), config
+
     def _read(self, path: Path) -> tuple[Any, Any]:
-        """The net of a bundle, and its config."""
+        """The Keras net of a bundle, and its config."""
         raise NotImplementedError
 
     def _probability(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -203,6 +210,10 @@ class SubjectSegmenter(ProminentSegmenter):
                 "'subject:FILE', or choose otsu_watershed"
             )
         return path
+
+    def _loaded(self, path: Path) -> tuple[Callable[[Any], Any], Any]:
+        nets = read_onnx(path)
+        return (nets[0], read_subject_config(path)[0]) if nets else super()._loaded(path)
 
     def _read(self, path: Path) -> tuple[Any, Any]:
         from segment.nets.subject import read_subject

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, read_config, read_pconv
+from inpaint.pconv_config import PConvUNetConfig, read_config
+from inpaint.pconv_unet import build_pconv_unet, read_pconv
 from train_pconv.config import TrainConfig, command_of
 from train_pconv.data import Samples, to_batch
 from train_pconv.feed import Feed, TfDataFeed

@@ -43,10 +43,10 @@ def export(options: argparse.Namespace) -> str:
     notes = Path(options.notes).read_text(encoding="utf-8").strip() if options.notes else ""
     sets = data_sets(Path(options.manifest), photos_of(config)) if options.manifest else {}
 
-    from inpaint import pconv_unet  # Keras loads here: wrong paths are told at once
+    from inpaint import pconv_config, pconv_unet  # Keras loads here: wrong paths are told at once
 
     source = run / f"{options.checkpoint}.npz"
-    net_config, extra = pconv_unet.read_config(source)
+    net_config, extra = pconv_config.read_config(source)
     extra.setdefault("history", [command_of(config)])
     if options.max_size_px:
         extra["max_size_px"] = options.max_size_px

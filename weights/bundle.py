@@ -93,6 +93,11 @@ def net_config(
         raise WeightsError(f"{path} was written by another version of Clickaway ({error})") from error
 
 
+def read_net_config(path: Path, architecture: str, config_type: type[NetConfig]) -> tuple[NetConfig, dict[str, Any]]:
+    """The config and the extra data. Raises WeightsError if the file is damaged or of another architecture."""
+    return net_config(path, read_bundle_config(path), architecture, config_type)
+
+
 def _check_values(values: Mapping[str, Any], config_type: type) -> None:
     """Raises ValueError for what no net's config holds: other kinds than its fields', sizes that would take a machine.
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weights import WeightsError
-from weights.bundle import NetConfig, net_config, read_bundle, read_bundle_config, write_bundle
+from weights.bundle import NetConfig, net_config, read_bundle, write_bundle
 
 
 def named_variables(net: keras.Model) -> dict[str, keras.Variable]:
@@ -47,11 +47,6 @@ def write_net(
     }
     described = {"architecture": architecture, "net": asdict(config), "extra": dict(extra or {})}
     write_bundle(path, described, arrays, float16=float16)
-
-
-def read_net_config(path: Path, architecture: str, config_type: type[NetConfig]) -> tuple[NetConfig, dict[str, Any]]:
-    """The config and the extra data. Raises WeightsError if the file is damaged or of another architecture."""
-    return net_config(path, read_bundle_config(path), architecture, config_type)
 
 
 def read_net(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import optree
 from numpy.typing import NDArray
 
 Structure = Any  # arrays, or dicts and lists of them
@@ -65,10 +66,8 @@ class _Call:
     """One thread's arrays, and what becomes of them."""
 
     def __init__(self, arrays: Structure):
-        import keras
-
         self.arrays = arrays
-        leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(arrays)]
+        leaves = [np.asarray(leaf) for leaf in optree.tree_leaves(arrays)]
         self.count = len(leaves[0])
         self.shapes = [(leaf.shape[1:], leaf.dtype) for leaf in leaves]
         self.outputs: Structure = None
@@ -83,18 +82,17 @@ class _Call:
 
 def _run(net: Callable[[Structure], Structure], calls: list[_Call]) -> None:
     """Gives each of the calls its outputs, or the error that the net raised."""
-    import keras
 
     def joined(*parts: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     try:
-        inputs = keras.tree.map_structure(joined, *(call.arrays for call in calls))
-        outputs = keras.tree.map_structure(np.asarray, net(inputs))
+        inputs = optree.tree_map(joined, *(call.arrays for call in calls))
+        outputs = optree.tree_map(np.asarray, net(inputs))
         start = 0
         for call in calls:
             rows = slice(start, start + call.count)
-            call.outputs = keras.tree.map_structure(lambda array, rows=rows: array[rows], outputs)
+            call.outputs = optree.tree_map(lambda array, rows=rows: array[rows], outputs)
             start = rows.stop
     except BaseException as error:
         for call in calls:

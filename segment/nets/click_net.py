@@ -8,7 +8,6 @@ Clicks as disks and the previous mask after RITM (Sofiiuk et al. 2021); the rest
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +15,13 @@ import keras
 from keras import layers, ops
 
 from segment.nets.blocks import BN, conv, residual
+from segment.nets.configs import CLICK_NET, ClickNetConfig
 from segment.nets.squeezenet import features
-from weights.nets import read_net, read_net_config, write_net
+from weights.nets import read_net, write_net
 
-ARCHITECTURE = "click_net"
 PLANES = 7  # positive disks, negative disks, near a positive click, near a negative one, dx, dy, previous mask
 PLANE_STRIDE_PX = 4
 MASK_STRIDE_PX = 2
-
-
-@dataclass(frozen=True)
-class ClickNetConfig:
-    """Everything that decides which variables the net has and what it computes with them."""
-
-    input_px: int = 256  # side of the square that it was trained on last, and is given
-    embedding: int = 64
-    trunk: int = 128  # channels at a sixteenth of the picture
-    blocks: int = 4  # residual blocks there
-    fine: int = 32  # channels at a quarter
-
-    def __post_init__(self) -> None:
-        if self.input_px < 32 or self.input_px % 32:
-            raise ValueError(f"input_px must be a multiple of 32, got {self.input_px}")
-        if min(self.embedding, self.trunk, self.blocks, self.fine) < 1 or self.blocks > 64:
-            raise ValueError(f"sizes must be 1 or more, blocks 64 or fewer: {self}")
 
 
 @keras.saving.register_keras_serializable("clickaway")
@@ -152,22 +134,17 @@ def build_click_net(config: ClickNetConfig) -> keras.Model:
     answer = build_head(config)({**maps, "planes": planes})
     mask = layers.Activation("linear", dtype="float32", name="mask")(answer["mask"])
     score = layers.Activation("linear", dtype="float32", name="score_logit")(answer["score"])
-    return keras.Model({"image": image, "planes": planes}, {"mask": mask, "score": score}, name=ARCHITECTURE)
+    return keras.Model({"image": image, "planes": planes}, {"mask": mask, "score": score}, name=CLICK_NET)
 
 
 def write_click_net(
     path: str | Path, net: keras.Model, config: ClickNetConfig, extra: dict[str, Any] | None = None
 ) -> None:
     """Writes the net as a bundle (weights.bundle), with extra, plain data."""
-    write_net(Path(path), net, ARCHITECTURE, config, extra)
-
-
-def read_click_net_config(path: str | Path) -> tuple[ClickNetConfig, dict[str, Any]]:
-    """The config and the extra data of a bundle. Raises WeightsError as read_click_net does."""
-    return read_net_config(Path(path), ARCHITECTURE, ClickNetConfig)
+    write_net(Path(path), net, CLICK_NET, config, extra)
 
 
 def read_click_net(path: str | Path) -> tuple[keras.Model, ClickNetConfig]:
     """The net of a bundle, with its weights. Raises WeightsError if the file is damaged, or of another net."""
-    net, config, _ = read_net(Path(path), ARCHITECTURE, ClickNetConfig, build_click_net)
+    net, config, _ = read_net(Path(path), CLICK_NET, ClickNetConfig, build_click_net)
     return net, config

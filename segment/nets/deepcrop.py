@@ -24,7 +24,8 @@ from keras import layers
 from segment.nets import resnet, squeezenet
 from segment.nets.blocks import BN
 from segment.nets.resnet import STRIDE_PX
-from weights.nets import read_net, read_net_config, write_net
+from weights.bundle import read_net_config
+from weights.nets import read_net, write_net
 
 ARCHITECTURE = "deepcrop"
 ENCODERS = (*resnet.ENCODERS, "squeezenet")

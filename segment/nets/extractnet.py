@@ -16,7 +16,8 @@ import keras
 from keras import layers
 
 from segment.nets import resnet, squeezenet, vgg
-from weights.nets import read_net, read_net_config, write_net
+from weights.bundle import read_net_config
+from weights.nets import read_net, write_net
 
 ARCHITECTURE = "extractnet"
 PLAIN = "plain"  # three convolutions of stride 2, trained with the rest

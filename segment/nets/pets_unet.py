@@ -13,7 +13,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from weights.nets import read_net, read_net_config, write_net
+from weights.bundle import read_net_config
+from weights.nets import read_net, write_net
 
 ARCHITECTURE = "pets_unet"
 PET, BACKGROUND, BORDER = 0, 1, 2  # the labels of Oxford-IIIT Pet's trimaps minus 1

@@ -6,7 +6,6 @@ decide at a sixteenth what the subject is; a light U-Net decoder draws its edge 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,11 @@ import keras
 from keras import layers
 
 from segment.nets.blocks import BN, conv, residual
+from segment.nets.configs import SUBJECT, SubjectConfig
 from segment.nets.squeezenet import features
-from weights.nets import read_net, read_net_config, write_net
+from weights.nets import read_net, write_net
 
-ARCHITECTURE = "subject"
 _DILATIONS = (1, 2, 4, 1)
-
-
-@dataclass(frozen=True)
-class SubjectConfig:
-    """Everything that decides which variables the net has and what it computes with them."""
-
-    trunk: int = 160  # channels at a sixteenth
-    blocks: int = 4  # residual blocks there
-    decoder: tuple[int, ...] = (96, 64, 32)  # channels at an eighth, a quarter, a half
-    input_px: int = 256
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "decoder", tuple(self.decoder))  # a bundle gives a list
-        if len(self.decoder) != 3 or min(*self.decoder, self.trunk) < 1 or self.blocks < 0:
-            raise ValueError(f"decoder must be three sizes, sizes must be 1 or more: {self}")
-        if self.input_px < 32 or self.input_px % 16:
-            raise ValueError(f"input_px must be a multiple of 16 and 32 or more, got {self.input_px}")
 
 
 def build_subject(config: SubjectConfig | None = None) -> keras.Model:
@@ -64,7 +46,7 @@ def build_subject(config: SubjectConfig | None = None) -> keras.Model:
         x = conv(x, filters, 3, f"at{stride}_again")  # (B, S/stride, S/stride, filters)
     x = layers.Conv2D(1, 3, padding="same", name="mask_layer")(x)
     mask = layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name="mask")(x)
-    return keras.Model({"image": image}, {"mask": mask}, name=ARCHITECTURE)
+    return keras.Model({"image": image}, {"mask": mask}, name=SUBJECT)
 
 
 def write_subject(
@@ -76,15 +58,10 @@ def write_subject(
     float16: bool = True,
 ) -> None:
     """Writes the net as a bundle (weights.bundle), with extra, plain data. ValueError for NaN or infinity."""
-    write_net(Path(path), net, ARCHITECTURE, config, extra, float16=float16)
-
-
-def read_subject_config(path: str | Path) -> tuple[SubjectConfig, dict[str, Any]]:
-    """The config and the extra data of a bundle. Raises WeightsError as read_subject does."""
-    return read_net_config(Path(path), ARCHITECTURE, SubjectConfig)
+    write_net(Path(path), net, SUBJECT, config, extra, float16=float16)
 
 
 def read_subject(path: str | Path) -> tuple[keras.Model, SubjectConfig]:
     """The net of a bundle, with its weights. Raises WeightsError if the file is damaged, or of another net."""
-    net, config, _ = read_net(Path(path), ARCHITECTURE, SubjectConfig, build_subject)
+    net, config, _ = read_net(Path(path), SUBJECT, SubjectConfig, build_subject)
     return net, config

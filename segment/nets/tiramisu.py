@@ -14,7 +14,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from weights.nets import read_net, read_net_config, write_net
+from weights.bundle import read_net_config
+from weights.nets import read_net, write_net
 
 ARCHITECTURE = "tiramisu"
 PERSON = 1  # class 0 is background

@@ -5,7 +5,8 @@ import pytest
 
 from benchmarks.pconv import inputs, operations, write_random_net
 from inpaint.fast_pconv import read_fast_pconv
-from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, write_pconv
+from inpaint.pconv_config import PConvUNetConfig
+from inpaint.pconv_unet import build_pconv_unet, write_pconv
 
 torch = pytest.importorskip("torch")
 

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, write_pconv
+from inpaint.pconv_config import PConvUNetConfig
+from inpaint.pconv_unet import build_pconv_unet, write_pconv
 from weights.nets import named_variables
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from inpaint.convert import main, read_state_dict
-from inpaint.pconv_unet import PUBLISHED_256, PConvUNetConfig, read_config, read_pconv
+from inpaint.pconv_config import PUBLISHED_256, PConvUNetConfig, read_config
+from inpaint.pconv_unet import read_pconv
 from weights import WeightsError
 from weights.nets import named_variables
 

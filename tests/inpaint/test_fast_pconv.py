@@ -6,7 +6,8 @@ import pytest
 
 from inpaint.fast_pconv import box_sum, build_fast_pconv, read_fast_pconv, sub_pixel_kernel
 from inpaint.pconv import PConvInpainter
-from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, write_pconv
+from inpaint.pconv_config import PConvUNetConfig
+from inpaint.pconv_unet import build_pconv_unet, write_pconv
 from weights import WeightsError
 from weights.nets import named_variables
 

@@ -16,7 +16,8 @@ NEEDS_A_NET = {"pconv"}
 def bundle(tmp_path_factory):
     import keras
 
-    from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, write_pconv
+    from inpaint.pconv_config import PConvUNetConfig
+    from inpaint.pconv_unet import build_pconv_unet, write_pconv
 
     keras.utils.set_random_seed(0)
     path = tmp_path_factory.mktemp("weights") / "random.npz"

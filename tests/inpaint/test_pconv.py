@@ -9,7 +9,8 @@ import pytest
 
 import weights
 from inpaint.pconv import PConvInpainter, _padded_size, find_weights
-from inpaint.pconv_unet import PConvUNetConfig, build_pconv_unet, read_config, write_pconv
+from inpaint.pconv_config import PConvUNetConfig, read_config
+from inpaint.pconv_unet import build_pconv_unet, write_pconv
 from weights import WeightsError
 
 CONFIG = PConvUNetConfig(levels=3, width=4)

@@ -3,16 +3,8 @@ import numpy as np
 import pytest
 
 from inpaint.partial_conv import PartialConv2D
-from inpaint.pconv_unet import (
-    PUBLISHED_256,
-    PUBLISHED_512,
-    PConvUNetConfig,
-    build_pconv_unet,
-    freeze_encoder_bn,
-    read_config,
-    read_pconv,
-    write_pconv,
-)
+from inpaint.pconv_config import PUBLISHED_256, PUBLISHED_512, PConvUNetConfig, read_config
+from inpaint.pconv_unet import build_pconv_unet, freeze_encoder_bn, read_pconv, write_pconv
 from weights import WeightsError
 from weights.bundle import read_bundle, write_bundle
 from weights.nets import named_variables

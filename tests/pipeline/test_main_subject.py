@@ -12,7 +12,8 @@ from pipeline import models
 from pipeline.__main__ import main
 from pipeline.models import Models
 from pipeline.selection import Pick, choose
-from segment.nets.subject import SubjectConfig, build_subject, write_subject
+from segment.nets.configs import SubjectConfig
+from segment.nets.subject import build_subject, write_subject
 
 
 @pytest.fixture

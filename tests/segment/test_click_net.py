@@ -13,7 +13,8 @@ from segment.click_net import ClickNetSegmenter
 from segment.click_planes import head_planes
 from segment.metrics import iou
 from segment.nets import squeezenet
-from segment.nets.click_net import ClickNetConfig, build_click_net, read_click_net, write_click_net
+from segment.nets.click_net import build_click_net, read_click_net, write_click_net
+from segment.nets.configs import ClickNetConfig
 from weights import WeightsError
 
 TINY = ClickNetConfig(input_px=64, embedding=8, trunk=8, blocks=1, fine=8)

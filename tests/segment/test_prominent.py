@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from segment import Click, NoObjectError, Segmenter, load_segmenter
+from segment.nets.configs import SubjectConfig
 from segment.nets.extractnet import ExtractNetConfig, build_extractnet, write_extractnet
 from segment.nets.pets_unet import PetsUNetConfig, build_pets_unet, write_pets_unet
-from segment.nets.subject import SubjectConfig, build_subject, write_subject
+from segment.nets.subject import build_subject, write_subject
 from segment.nets.tiramisu import TiramisuConfig, build_tiramisu, write_tiramisu
 from segment.prominent import ProminentEncoding, SubjectSegmenter, equalised_luma, squeezed
 from weights import WeightsError

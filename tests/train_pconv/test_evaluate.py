@@ -13,7 +13,8 @@ import pytest
 from numpy.random import default_rng
 from PIL import Image as PillowImage
 
-from inpaint.pconv_unet import build_pconv_unet, read_config, write_pconv
+from inpaint.pconv_config import read_config
+from inpaint.pconv_unet import build_pconv_unet, write_pconv
 from train_pconv import evaluate, export
 from train_pconv.build import net_config
 from train_pconv.config import TrainConfig

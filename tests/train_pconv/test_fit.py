@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from inpaint.pconv_unet import read_config, read_pconv, write_pconv
+from inpaint.pconv_config import read_config
+from inpaint.pconv_unet import read_pconv, write_pconv
 from train_pconv.build import net_config
 from train_pconv.config import TrainConfig
 from train_pconv.fit import Run, TrainingStopped

@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 
-from segment.nets.click_net import read_click_net_config
+from segment.nets.configs import read_click_net_config
 from train_segment.export import main
 from train_segment.fit import Run
 from train_segment.recipes import RECIPES

@@ -259,7 +259,7 @@ def test_sizes_as_json_keeps_them_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("blocks", 1000), ("trunk", 0), ("input_px", 33)])
 def test_a_net_of_a_stranger_is_not_built_whatever_its_depth(tmp_path: Path, field: str, value: int) -> None:
-    from segment.nets.click_net import read_click_net_config
+    from segment.nets.configs import read_click_net_config
 
     path = tmp_path / "net.npz"
     write_bundle(path, {"architecture": "click_net", "net": {field: value}}, ARRAYS)

@@ -90,7 +90,8 @@ class ClickNetTask:
         self, recipe: ClickNetRecipe, labelled: Labelled, training: Sequence[int], held_out: Sequence[int]
     ) -> None:
         from segment.nets import squeezenet
-        from segment.nets.click_net import ClickNetConfig, build_click_net, read_click_net
+        from segment.nets.click_net import build_click_net, read_click_net
+        from segment.nets.configs import ClickNetConfig
 
         self._recipe = recipe
         self.config = ClickNetConfig(

@@ -40,7 +40,8 @@ class SubjectRecipe(ProminentRecipe):
 
     def task(self, labelled: Labelled, training: Sequence[int], held_out: Sequence[int]) -> Task:
         from segment.nets import squeezenet
-        from segment.nets.subject import SubjectConfig, build_subject, read_subject, write_subject
+        from segment.nets.configs import SubjectConfig
+        from segment.nets.subject import build_subject, read_subject, write_subject
 
         config = SubjectConfig(trunk=self.trunk, blocks=self.blocks, input_px=self.input_px)
         net = build_subject(config)

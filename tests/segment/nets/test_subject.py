@@ -5,13 +5,8 @@ import numpy as np
 import pytest
 
 from segment.metrics import iou
-from segment.nets.subject import (
-    SubjectConfig,
-    build_subject,
-    read_subject,
-    read_subject_config,
-    write_subject,
-)
+from segment.nets.configs import SubjectConfig, read_subject_config
+from segment.nets.subject import build_subject, read_subject, write_subject
 from weights import WeightsError
 from weights.nets import named_variables
 
