@@ -126,7 +126,7 @@ def test_the_default_erase_loads_neither_keras_nor_tensorflow(tmp_path):
 
     photo, out = tmp_path / "photo.png", tmp_path / "out"
     Image.fromarray(pixels(96, 1)[0].astype(np.uint8)).save(photo)
-    arguments = ["erase", str(photo), "--box", "20,20,50,50", "--segmenter", "clicknet", "--out", str(out)]
+    arguments = ["erase", str(photo), "--at", "30,30", "--segmenter", "clicknet", "--out", str(out)]
     code = f"import sys; from pipeline.__main__ import main; print(main({arguments}), end=' '); "
     code += "print(*(name for name in ('keras', 'tensorflow', 'torch') if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
