@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ MADE_OF = "bundle_sha256"  # in a twin's metadata: the bundle's
 OUTPUTS = "outputs"  # in its metadata: NAMED, where the net gives a dict, or ONE
 NAMED, ONE = "named", "one"
 
-_ONLY_ERRORS = 3  # of ONNX Runtime's levels; it warns of a missing GPU on every start
+_NO_MEMORY = re.compile(r"Failed to allocate memory|bad_alloc")
+_FATAL_ALONE = 4  # of ONNX Runtime's levels: it warns of a missing GPU on every start, and errors are raised anyway
 _log = logging.getLogger(__name__)
 
 
@@ -34,11 +36,12 @@ class OnnxNet:
         """Raises WeightsError if the file is no ONNX net or is damaged."""
         import onnxruntime
 
-        onnxruntime.set_default_logger_severity(_ONLY_ERRORS)
+        onnxruntime.set_default_logger_severity(_FATAL_ALONE)
         options = onnxruntime.SessionOptions()
-        # As many as TensorFlow would take: a worker of several says by this variable what it may have.
+        # A worker of several says by a variable what it may have, see _threads.
         options.intra_op_num_threads = _threads()
-        # Idle threads sleep between a click's passes: other photos and the pages of the demo need the cores.
+        # Else the threads of one net go on asking for work for a tenth of a second, on the cores that the next one needs:
+        # a click took half as long again.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -50,10 +53,18 @@ class OnnxNet:
         self._outputs = [one.name for one in self._session.get_outputs()]
 
     def __call__(self, arrays: Any) -> Any:
-        """What the net gives for one array, a list of them or a dict of them, (N, ...) float32 each."""
+        """What the net gives for one array, a list of them or a dict of them, (N, ...) float32 each.
+
+        Raises MemoryError where there is not enough for it.
+        """
         if not isinstance(arrays, Mapping):
             arrays = dict(zip(self._inputs, arrays if isinstance(arrays, list) else [arrays], strict=True))
-        found: list[NDArray[np.float32]] = self._session.run(None, {name: arrays[name] for name in self._inputs})
+        try:
+            found: list[NDArray[np.float32]] = self._session.run(None, {name: arrays[name] for name in self._inputs})
+        except Exception as error:  # two of its many exceptions, both with other meanings too, say this by their text
+            if _NO_MEMORY.search(str(error)):
+                raise MemoryError("a net has too little memory for a pass") from error
+            raise
         return found[0] if self.metadata.get(OUTPUTS) == ONE else dict(zip(self._outputs, found, strict=True))
 
 

@@ -133,6 +133,27 @@ def test_the_default_erase_loads_neither_keras_nor_tensorflow(tmp_path):
     assert done.stdout.splitlines()[-1].split() == ["0"], done.stdout + done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to a bound")
+@pytest.mark.parametrize("mib", [10, 1000])
+def test_too_little_memory_for_a_pass_is_a_memory_error_and_prints_nothing(mib):
+    program = f"""
+import re, resource
+from pathlib import Path
+import numpy as np
+from weights.onnx_nets import read_onnx
+(net,) = read_onnx(Path({str(PCONV)!r}))
+inputs = [np.zeros((1, 4096, 4096, 3), np.float32), np.ones((1, 4096, 4096, 1), np.float32)]
+taken = int(re.search(r"VmData:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (taken + {mib} * 2**20,) * 2)
+try:
+    net(inputs)
+except MemoryError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("a net has too little memory for a pass\n", "")
+
+
 def test_written_nets_are_read_back(tmp_path):
     pytest.importorskip("tf2onnx")
     if keras.backend.backend() != "tensorflow":
