@@ -40,7 +40,7 @@ class OnnxNet:
         options = onnxruntime.SessionOptions()
         # A worker of several says by a variable what it may have, see _threads.
         options.intra_op_num_threads = _threads()
-        # Else the threads of one net go on asking for work for a tenth of a second, on the cores that the next one needs:
+        # Else the threads of a net go on asking for work for a tenth of a second, on the cores that the next net needs:
         # a click took half as long again.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
