@@ -1,8 +1,9 @@
 """`python -m benchmarks.pconv`: one pass of the partial-convolution net, beside a plain PyTorch version of it.
 
-fast: what PConvInpainter runs. bfloat16: the same, multiplying in bfloat16. trained: the net as it is trained.
-plain: PyTorch with validity repeated over the channels (benchmarks/plain_pconv.py). Each has a process of its own, one
-after the other, with the same random weights, photo and hole; ratios are to the last named.
+onnx: what PConvInpainter runs of the net that ships. fast: what it runs of others, and where a device is asked for.
+bfloat16: the same, multiplying in bfloat16. trained: the net as it is trained. plain: PyTorch with validity repeated
+over the channels (benchmarks/plain_pconv.py). Each has a process of its own, one after the other, with the same random
+weights, photo and hole; ratios are to the last named.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ import numpy as np
 
 from benchmarks import measure
 
-SUBJECTS = ("fast", "bfloat16", "trained", "plain")
-PACKAGES = ("keras", "tensorflow", "torch", "numpy")
+SUBJECTS = ("onnx", "fast", "bfloat16", "trained", "plain")
+PACKAGES = ("onnxruntime", "keras", "tensorflow", "torch", "numpy")
 _KERNELS = {1: 7, 2: 5, 3: 5}
 
 
@@ -69,6 +71,8 @@ def subject(name: str, bundle: Path) -> tuple[Callable, Callable]:
     """(predict(image, valid) -> (1, H, W, 3), product(side) -> a call) of the framework that it runs on."""
     if name == "plain":
         return _plain(bundle)
+    if name == "onnx":
+        return _onnx(bundle)
     import keras
 
     from inpaint.fast_pconv import read_fast_pconv
@@ -82,6 +86,26 @@ def subject(name: str, bundle: Path) -> tuple[Callable, Callable]:
         return lambda: keras.ops.convert_to_numpy(keras.ops.matmul(matrix, matrix)[0, 0])
 
     return lambda image, valid: net.predict_on_batch([image, valid]), product
+
+
+def _onnx(bundle: Path) -> tuple[Callable, Callable]:
+    from weights.onnx_nets import OnnxNet, onnx_file
+
+    net = OnnxNet(onnx_file(bundle))
+
+    def product(side: int) -> Callable[[], Any]:  # NumPy's, for ONNX Runtime has none of its own to call
+        matrix = np.ones((side, side), np.float32)
+        return lambda: matrix @ matrix
+
+    return lambda image, valid: net([image, valid]), product
+
+
+def write_onnx_net(bundle: Path) -> None:
+    """The .onnx file beside the bundle, its weights as they are."""
+    from inpaint.fast_pconv import read_fast_pconv
+    from weights.onnx_export import write_onnx
+
+    write_onnx(read_fast_pconv(bundle, dtype="float32"), bundle, float16=False)
 
 
 def _dtype(name: str) -> str:
@@ -134,7 +158,7 @@ def rows(results: dict[str, Any], sizes: Sequence[int], levels: int, width: int,
     for name, result in results.items():
         for size in sizes:
             at, beside = result["sizes"][str(size)], results[last]["sizes"][str(size)]
-            done = operations(levels, width, size, sub_pixel=name in ("fast", "bfloat16"))
+            done = operations(levels, width, size, sub_pixel=name in ("onnx", "fast", "bfloat16"))
             shares = (
                 f"{100 * done / at['s'] / peak:.0f} %, {100 * done / at['cpu_s'] / cpu_peak:.0f} %"
                 if name != "bfloat16"
@@ -149,7 +173,8 @@ def rows(results: dict[str, Any], sizes: Sequence[int], levels: int, width: int,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pconv", description=__doc__)
-    usual = [name for name in SUBJECTS if name != "bfloat16" or measure.has_bfloat16()]
+    possible = {"bfloat16": measure.has_bfloat16(), "onnx": find_spec("tf2onnx") is not None}
+    usual = [name for name in SUBJECTS if possible.get(name, True)]
     parser.add_argument("--subjects", default=",".join(usual), metavar="NAMES", help=f"of {', '.join(SUBJECTS)}")
     parser.add_argument("--sizes", default="256,512,1024", metavar="PX", help="multiples of 2 to the power of levels")
     parser.add_argument("--levels", type=int, default=8)
@@ -164,6 +189,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == "write":
             write_random_net(files / "net.npz", options.levels, options.width)
             print("{}")
+        elif name == "write-onnx":
+            write_onnx_net(files / "net.npz")
+            print("{}")
         else:
             print(json.dumps(run_one(name, files / "net.npz", sizes, options.budget, files / f"{name}.npy")))
         return 0
@@ -177,9 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         passed.append(f"--budget={options.budget}")
         results = {
             name: measure.in_own_process("benchmarks.pconv", [*passed, "--one", name, folder])
-            for name in ("write", *names)
+            for name in ("write", *(["write-onnx"] if "onnx" in names else []), *names)
         }
-        del results["write"]
+        results = {name: results[name] for name in names}
         predictions = {name: np.load(Path(folder) / f"{name}.npy") for name in names}
     apart = {name: float(np.abs(predictions[name] - predictions[names[-1]]).max()) for name in names}
     heads = ["net", "px", "s", "CPU s", "10^9 operations", "share of peak: clock, CPU", "MiB above the loaded net"]

@@ -14,11 +14,11 @@ _OPSET = 17
 _SMALL = 1024  # numbers: below, halving the bytes is not worth an operation
 
 
-def write_onnx(net: keras.Model, bundle: Path, part: str = "") -> Path:
+def write_onnx(net: keras.Model, bundle: Path, part: str = "", *, float16: bool = True) -> Path:
     """Writes the twin of a bundle, or of a part of its net, whole or not at all. Returns its file.
 
-    net: as it predicts. Its inputs' names are the twin's, and so are its outputs' where it gives a dict. Weights are
-    kept as float16 and multiplied as float32, as in the bundle.
+    net: as it predicts. Its inputs' names are the twin's, and so are its outputs' where it gives a dict.
+    float16: how weights are kept, as in the bundle; they are multiplied as float32 in any case.
     Raises ImportError without tf2onnx, ValueError on another backend of Keras than TensorFlow.
     """
     if keras.backend.backend() != "tensorflow":
@@ -29,7 +29,8 @@ def write_onnx(net: keras.Model, bundle: Path, part: str = "") -> Path:
     spec = keras.tree.map_structure(lambda one: tf.TensorSpec(one.shape, one.dtype, name=one.name), net.input)
     predict = tf.function(lambda arrays: net(arrays, training=False), input_signature=[spec], autograph=False)
     model, _ = tf2onnx.convert.from_function(predict, input_signature=[spec], opset=_OPSET)
-    _halve(model.graph)
+    if float16:
+        _halve(model.graph)
     metadata = {MADE_OF: sha256_of(bundle), OUTPUTS: NAMED if isinstance(net.output, dict) else ONE}
     for key, value in metadata.items():
         model.metadata_props.add(key=key, value=value)
