@@ -1,6 +1,7 @@
 """`python -m tools.write_onnx`: the .onnx files of the bundled nets anew; or those of the bundles that are named.
 
-To be run after a bundle has changed: an .onnx file that was made of another one is not used.
+To be run after a bundle has changed: an .onnx file that was made of another one is not used. The sha256 of those that
+ship belong into weights.WEIGHTS.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from weights import BUNDLED_DIR, WeightsError
 from weights.bundle import read_bundle_config
+from weights.onnx_nets import sha256_of
 
 
 def write(bundle: Path) -> list[Path]:
@@ -45,7 +47,7 @@ def main() -> int:
     try:
         for bundle in bundles:
             for path in write(bundle):
-                print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB")
+                print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB\nsha256 {sha256_of(path)}")
     except (WeightsError, OSError, ValueError, ImportError) as error:
         print(f"write_onnx: {error}", file=sys.stderr)
         return 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 BUNDLED_DIR = Path(__file__).with_name("files")
@@ -27,6 +28,9 @@ class WeightSpec:
     trained_on: str
     metric: str  # measured figure and on what, or the published one
     url: str | None = None  # None: bundled in this repository
+    onnx_sha256: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of the .onnx files beside it, by part; "": of all of it
 
 
 # The public checkpoints of mmdet are not listed here: mmdet's own metafiles name them (segment/checkpoints.py).
@@ -42,6 +46,10 @@ WEIGHTS: dict[str, WeightSpec] = {
             license="for research and evaluation, as most of the photos it was trained on",
             trained_on="5,342 photos with object masks of seven public sets",
             metric="266 held-out photos, mean IoU at 1 and 3 clicks 75.4 % and 85.2 %, IoU@0.7 71.1 % and 86.5 %",
+            onnx_sha256={
+                "encoder": "dd960f32161fce8cd45dd9304840cb1f104ba75248ad7dd72b41c834fe4df6de",
+                "head": "41fe717d601f7971c08619fcc9b45f3d22ed6e63b16fc1aba4f005ee0c1859f0",
+            },
         ),
         WeightSpec(
             name="mask_rcnn_small",
@@ -62,6 +70,9 @@ WEIGHTS: dict[str, WeightSpec] = {
             license="for research and evaluation, as most of the photos it was trained on",
             trained_on="4,004 photos with object masks of five public sets",
             metric="mean IoU on held-out photos: subjects 0.807 (120), people 0.806 (122), ExtractNet rule 0.741 (33)",
+            onnx_sha256={
+                "": "3f8a319828db6feeea8f1f79c68b4173b0de8b7ebd10e58a8728d37d440740f9",
+            },
         ),
         WeightSpec(
             name="pconv-small",
@@ -72,6 +83,9 @@ WEIGHTS: dict[str, WeightSpec] = {
             license="for research and evaluation, as many of the photos it was trained on",
             trained_on="8,894 photos of 20 public sets, at 32 and 64 px",
             metric="PSNR in holes of 5-30 %, 40 unseen photos: 18.12 dB at 256 px (Telea 17.12), 18.27 at 512 (17.26)",
+            onnx_sha256={
+                "": "313e21fa2d09be561469a9d088b9257398c792e04fb67bcd3ffec554c787e9e4",
+            },
         ),
         WeightSpec(
             name="pconv-places2-256",

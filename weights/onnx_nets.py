@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weights import WeightsError
+from weights import BUNDLED_DIR, WEIGHTS, WeightsError, check_sha256
 
 MADE_OF = "bundle_sha256"  # in a twin's metadata: the bundle's
 OUTPUTS = "outputs"  # in its metadata: NAMED, where the net gives a dict, or ONE
@@ -78,9 +78,14 @@ def read_onnx(bundle: Path, *parts: str) -> list[OnnxNet] | None:
 
     Raises WeightsError if one is there and damaged.
     """
-    files = [onnx_file(bundle, part) for part in parts or ("",)]
+    parts = parts or ("",)
+    files = [onnx_file(bundle, part) for part in parts]
     if not all(file.is_file() for file in files):
         return None
+    shipped = next((spec for spec in WEIGHTS.values() if BUNDLED_DIR / spec.file == bundle), None)
+    if shipped:  # the format has no checksums of its own: a damaged weight would be one of the net's numbers
+        for part, file in zip(parts, files, strict=True):
+            check_sha256(file, shipped.onnx_sha256.get(part, "missing"))
     try:
         nets = [OnnxNet(file) for file in files]
     except ImportError as error:

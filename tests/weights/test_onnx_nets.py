@@ -116,6 +116,18 @@ def test_a_damaged_file_is_told_in_one_line(tmp_path, damage):
     assert str(file) in str(told.value) and "\n" not in str(told.value)
 
 
+def test_one_wrong_bit_in_what_ships_is_told(tmp_path, monkeypatch):
+    bundle = copied(PCONV, tmp_path)
+    monkeypatch.setattr("weights.onnx_nets.BUNDLED_DIR", tmp_path)
+    assert read_onnx(bundle)
+    file = onnx_file(bundle)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(WeightsError, match="is damaged or another file"):
+        read_onnx(bundle)
+
+
 def test_arrays_that_the_net_does_not_take_are_refused():
     with pytest.raises(ValueError, match="zip"):
         OnnxNet(onnx_file(PCONV))([np.zeros((1, 32, 32, 3), np.float32)])
