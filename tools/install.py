@@ -65,6 +65,9 @@ def main() -> None:
     )
     run([str(python), "-c", "import mmcv.ops"], "mmcv's compiled ops do not load: delete the kept wheel and try again")
     run([*pip, "check"], "the versions do not fit together: report this with your platform")
+
+    say(5, "compiling the loops of patch_match")
+    run([str(python), "-m", "tools.compile_loops"], "a first erase failed: the lines above say why", directory=ROOT)
     stamp.write_text(fingerprint)
     print(f"ready after {time.monotonic() - started:.0f} s", flush=True)
 
@@ -128,13 +131,15 @@ class ticking:
             print(f"      still compiling, {(time.monotonic() - started) / 60:.0f} min", flush=True)
 
 
-def run(command: list[str], failure: str, environment: dict[str, str] | None = None) -> None:
-    if subprocess.run(command, env=environment, check=False).returncode != 0:
+def run(
+    command: list[str], failure: str, environment: dict[str, str] | None = None, directory: Path | None = None
+) -> None:
+    if subprocess.run(command, env=environment, cwd=directory, check=False).returncode != 0:
         fail(failure)
 
 
 def say(step: int, what: str) -> None:
-    print(f"[{step}/4] {what}", flush=True)
+    print(f"[{step}/5] {what}", flush=True)
 
 
 def fail(message: str) -> None:
