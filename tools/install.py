@@ -67,7 +67,11 @@ def main() -> None:
     run([*pip, "check"], "the versions do not fit together: report this with your platform")
 
     say(5, "compiling the loops of patch_match")
-    run([str(python), "-m", "tools.compile_loops"], "a first erase failed: the lines above say why", directory=ROOT)
+    run(
+        [str(python.absolute()), "-m", "tools.compile_loops"],
+        "a first erase failed: the lines above say why",
+        directory=ROOT,
+    )
     stamp.write_text(fingerprint)
     print(f"ready after {time.monotonic() - started:.0f} s", flush=True)
 
