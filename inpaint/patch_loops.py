@@ -91,6 +91,13 @@ def _distance(rows, guide_mean, y, x, sy, sx, bound):
 
 
 @_loop
+def _cost(rows, guide_mean, dearer, y, x, sy, sx, bound):
+    """_distance and what that source costs more than others. Infinite if above bound."""
+    more = dearer[sy, sx]
+    return more + _distance(rows, guide_mean, y, x, sy, sx, bound - more) if more < bound else np.float32(np.inf)
+
+
+@_loop
 def measure(rows, guide_mean, targets, matches, corner, distances, band, start, end):
     for ty in range(start, end):
         for tx in range(targets.shape[1]):
@@ -101,7 +108,9 @@ def measure(rows, guide_mean, targets, matches, corner, distances, band, start, 
 
 
 @_loop
-def sweep(rows, guide_mean, targets, matches, corner, sources, distances, states, reach_px, step, band, start, end):
+def sweep(
+    rows, guide_mean, targets, matches, corner, sources, dearer, distances, states, reach_px, step, band, start, end
+):
     height, width = sources.shape
     box_height, box_width = targets.shape
     for i in range(start, end):
@@ -121,7 +130,7 @@ def sweep(rows, guide_mean, targets, matches, corner, sources, distances, states
                 if sy == best_y and sx == best_x:
                     continue
                 if 0 <= sy < height and 0 <= sx < width and sources[sy, sx]:
-                    d = _distance(rows, guide_mean, y, x, sy, sx, best)
+                    d = _cost(rows, guide_mean, dearer, y, x, sy, sx, best)
                     if d < best:
                         best, best_y, best_x = d, sy, sx
             reach = min(max(height, width), reach_px)
@@ -129,7 +138,7 @@ def sweep(rows, guide_mean, targets, matches, corner, sources, distances, states
                 sy = best_y + _next(states, band, 2 * reach + 1) - reach
                 sx = best_x + _next(states, band, 2 * reach + 1) - reach
                 if 0 <= sy < height and 0 <= sx < width and sources[sy, sx]:
-                    d = _distance(rows, guide_mean, y, x, sy, sx, best)
+                    d = _cost(rows, guide_mean, dearer, y, x, sy, sx, best)
                     if d < best:
                         best, best_y, best_x = d, sy, sx
                 reach //= 2

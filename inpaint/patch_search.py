@@ -10,11 +10,14 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inpaint import patch_loops
 
+REPEATING = 0.3  # of a usual distance: what each use of a source beyond its fair share costs
+MOST_USES = 4  # beyond it, that cost: where little is known, something must be used often
 BAND_ROWS = 64  # small holes are one band: what is found spreads along a whole band in one sweep
 
 Array = NDArray[np.float32]
@@ -73,12 +76,29 @@ class Level:
     def search(self, reach_px: int) -> Array:
         """Two sweeps of PatchMatch, there and back, which change the matches. Returns their distances.
 
-        reach_px: how far from the best match so far the random search begins.
+        reach_px: how far from the best match so far the random search begins. The distances hold what repeating costs.
         """
         distances = self.distances()
+        dearer = self._dearer(distances)
+        distances[self.targets] += dearer[self.matches[..., 0][self.targets], self.matches[..., 1][self.targets]]
         for step in (1, -1):
-            self._in_bands(patch_loops.sweep, *self._compared(), self._sources, distances, self._states, reach_px, step)
+            self._in_bands(
+                patch_loops.sweep, *self._compared(), self._sources, dearer, distances, self._states, reach_px, step
+            )
         return distances
+
+    def _dearer(self, distances: Array) -> Array:
+        """(H, W): what is added to a distance to that source, because many targets have it or what is round it.
+
+        Else a few patches that suit everywhere fill large holes with rows of themselves (Kaspar et al. 2015, 4.2).
+        """
+        at = np.ravel_multi_index(tuple(self.matches[self.targets].T), self._sources.shape)
+        uses = np.bincount(at, minlength=self._sources.size).reshape(self._sources.shape).astype(np.float32)
+        side = 2 * patch_loops.PATCH_RADIUS_PX + 1
+        uses = np.asarray(cv2.blur(uses, (side, side), borderType=cv2.BORDER_CONSTANT), np.float32)
+        fair = max(1.0, len(at) / np.count_nonzero(self._sources))  # of a source: once is a copy as it stands
+        usual = float(np.percentile(distances[self.targets], 75))
+        return np.clip(uses / np.float32(fair) - 1, 0, MOST_USES) * np.float32(REPEATING * usual)
 
     def vote(self, weights: Array) -> None:
         """Each pixel of the hole becomes the weighted mean of what the matches of the patches over it show there.
