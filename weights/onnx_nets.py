@@ -1,8 +1,8 @@
-"""Bundled nets as ONNX Runtime runs them: ready in a tenth of a second where TensorFlow takes ten, the same numbers.
+"""The nets that ship, by ONNX Runtime: ready in a tenth of a second where TensorFlow takes ten, with the same numbers.
 
-A bundle NAME.npz may have twins beside it, NAME.onnx or NAME.PART.onnx: the net of that bundle for prediction, frozen
-by weights.onnx_export. A twin says which bundle it was made of; one of another bundle is not used. Nothing in it runs
-but ONNX's own operators.
+A shipped bundle NAME.npz has twins beside it, NAME.onnx or NAME.PART.onnx: the net of that bundle for prediction, frozen
+by weights.onnx_export. They are read after their sha256 was checked, and not beside any other bundle: a bundle that
+somebody names is checked to be of a net's sizes, which nobody can tell of a graph.
 """
 
 from __future__ import annotations
@@ -74,18 +74,17 @@ def onnx_file(bundle: Path, part: str = "") -> Path:
 
 
 def read_onnx(bundle: Path, *parts: str) -> list[OnnxNet] | None:
-    """The net of a bundle by ONNX Runtime, or those of its parts; None if there is none made of this very bundle.
+    """The net of a shipped bundle by ONNX Runtime, or those of its parts; None if there is none of this very bundle.
 
     Raises WeightsError if one is there and damaged.
     """
     parts = parts or ("",)
     files = [onnx_file(bundle, part) for part in parts]
-    if not all(file.is_file() for file in files):
-        return None
     shipped = next((spec for spec in WEIGHTS.values() if BUNDLED_DIR / spec.file == bundle), None)
-    if shipped:  # the format has no checksums of its own: a damaged weight would be one of the net's numbers
-        for part, file in zip(parts, files, strict=True):
-            check_sha256(file, shipped.onnx_sha256.get(part, "missing"))
+    if shipped is None or not all(file.is_file() for file in files):
+        return None
+    for part, file in zip(parts, files, strict=True):  # ONNX has no checksums: a wrong bit would be a wrong number
+        check_sha256(file, shipped.onnx_sha256.get(part, "none known"))
     try:
         nets = [OnnxNet(file) for file in files]
     except ImportError as error:
