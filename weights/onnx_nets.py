@@ -1,4 +1,4 @@
-"""The nets that ship, by ONNX Runtime: ready in a tenth of a second where TensorFlow takes ten, with the same numbers.
+"""The nets that ship, by ONNX Runtime: ready in a tenth of a second where TensorFlow takes ten; the same numbers.
 
 A shipped bundle NAME.npz has twins beside it, NAME.onnx or NAME.PART.onnx: the net of that bundle for prediction, frozen
 by weights.onnx_export. They are read after their sha256 was checked, and not beside any other bundle: a bundle that
