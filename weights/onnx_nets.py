@@ -1,6 +1,6 @@
 """The nets that ship, by ONNX Runtime: ready in a tenth of a second where TensorFlow takes ten; the same numbers.
 
-A shipped bundle NAME.npz has twins beside it, NAME.onnx or NAME.PART.onnx: the net of that bundle for prediction, frozen
+A shipped bundle NAME.npz has twins beside it, NAME.onnx or NAME.PART.onnx: its net for prediction, frozen
 by weights.onnx_export. They are read after their sha256 was checked, and not beside any other bundle: a bundle that
 somebody names is checked to be of a net's sizes, which nobody can tell of a graph.
 """
