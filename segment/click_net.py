@@ -42,6 +42,7 @@ WORTH_ZOOMING = 0.85  # a window larger than this share of the first one would s
 ROUNDS = 3  # clicks that are answered one after the other, each with the answer before as a hint; earlier ones together
 REFINED_PX = 768  # largest side of the window in which edges are moved to the photo's
 SAME_ANSWER_IOU = 0.8  # masks that agree so well are one answer
+COMPARED_PX = 500  # along the longer side, at least so many pixels are compared
 ALTERNATIVES = 3
 HOLE_SHARE = 0.01  # holes below this share of the mask are filled
 SQUARES_A_PASS = 8  # of all threads together; a click has two, the square and its mirror image
@@ -107,7 +108,7 @@ class ClickNetSegmenter:
         selections: list[Selection] = []
         for look, outline in answers:
             mask = outline.result()
-            if mask.any() and all(iou(mask, other.mask) < SAME_ANSWER_IOU for other in selections):
+            if mask.any() and not any(_agree(mask, other.mask) for other in selections):
                 # The first look knows best whether there is an object, the closer one how well it is outlined.
                 selections.append(Selection(mask, None, round(math.sqrt(first.score * look.score), 4)))
         if not selections:
@@ -244,6 +245,12 @@ def _whole(image: Image) -> Square:
     """Corner and side of the square in whose middle the photo lies."""
     side = max(image.shape[:2])
     return middle_corner(image.shape[:2], side), side
+
+
+def _agree(one: Mask, other: Mask) -> bool:
+    """Whether two masks are one answer; of large photos some pixels of each row and column are asked."""
+    step = max(1, max(one.shape) // COMPARED_PX)
+    return iou(one[::step, ::step], other[::step, ::step]) >= SAME_ANSWER_IOU
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> Plane:

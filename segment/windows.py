@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segment.base import Click, Image
-from segment.working_size import working_copy
+from segment.working_size import working_wh
 
 Pixels = NDArray[np.uint8]
 
@@ -48,7 +48,11 @@ class Scales:
         x0, y0, x1, y1 = box_xyxy
         level = self._level(max(x1 - x0, y1 - y0), size_px)
         x0, y0, x1, y1 = x0 >> level, y0 >> level, -(-x1 >> level), -(-y1 >> level)
-        seen = working_copy(self._sizes[level][y0:y1, x0:x1], size_px)
+        seen = self._sizes[level][y0:y1, x0:x1]
+        size = working_wh(seen.shape[:2], size_px)
+        if size != seen.shape[1::-1]:
+            # Less than twice too long, or the next size would do: areas say no more, and take seven times as long.
+            seen = np.asarray(cv2.resize(seen, size, interpolation=cv2.INTER_LINEAR), np.uint8)
         return seen, (x0 << level, y0 << level, x1 << level, y1 << level)
 
     def _level(self, side_px: int, least_px: int) -> int:
