@@ -72,7 +72,7 @@ class ClickNetSegmenter:
             )
         self.name = "clicknet" if model is None else f"clicknet:{model}"
         self.config, _ = read_click_net_config(path)
-        nets = read_onnx(path, *PARTS) or _read_keras(path)
+        nets = read_onnx(path, *PARTS, apart=True) or _read_keras(path)
         self._encoder, self._head = (SharedPasses(net, most=SQUARES_A_PASS) for net in nets)
         # Keras's graphs are made at the first call: now, so that the first click takes no longer than the others.
         maps = self._read(Scales(np.zeros((2, 2, 3), np.uint8), 2), (0, 0), self.config.input_px)

@@ -212,7 +212,7 @@ class SubjectSegmenter(ProminentSegmenter):
         return path
 
     def _loaded(self, path: Path) -> tuple[Callable[[Any], Any], Any]:
-        nets = read_onnx(path)
+        nets = read_onnx(path, apart=True)
         return (nets[0], read_subject_config(path)[0]) if nets else super()._loaded(path)
 
     def _read(self, path: Path) -> tuple[Any, Any]:

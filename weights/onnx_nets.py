@@ -8,10 +8,12 @@ somebody names is checked to be of a net's sizes, which nobody can tell of a gra
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import os
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +34,19 @@ _log = logging.getLogger(__name__)
 class OnnxNet:
     """A net: `net(arrays)` gives arrays in the structure that the Keras net gives them in. Any thread may call it."""
 
-    def __init__(self, path: Path):
-        """Raises WeightsError if the file is no ONNX net or is damaged."""
+    def __init__(self, path: Path, *, apart: bool = False):
+        """apart: the N of a call are shared out among the cores, each computed by one; for small nets.
+
+        Else all cores compute each operation together, which for pictures of 200 pixels saves little.
+        Raises WeightsError if the file is no ONNX net or is damaged.
+        """
         import onnxruntime
 
         onnxruntime.set_default_logger_severity(_FATAL_ALONE)
         options = onnxruntime.SessionOptions()
-        # A worker of several says by a variable what it may have, see _threads.
-        options.intra_op_num_threads = _threads()
+        options.intra_op_num_threads = 1 if apart else _threads()
+        self._helpers = _threads() - 1 if apart else 0
+        self._pool = ThreadPoolExecutor(self._helpers) if self._helpers else None
         # Else the threads of a net go on asking for work for a tenth of a second, on the cores that the next net needs:
         # a click took half as long again.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -59,13 +66,26 @@ class OnnxNet:
         """
         if not isinstance(arrays, Mapping):
             arrays = dict(zip(self._inputs, arrays if isinstance(arrays, list) else [arrays], strict=True))
+        count = len(arrays[self._inputs[0]])
+        starts = [count * part // (1 + self._helpers) for part in range(2 + self._helpers)]
+        rows = [slice(start, end) for start, end in itertools.pairwise(starts) if start < end]
+        shares = [{name: arrays[name][one] for name in self._inputs} for one in rows]
+        if self._pool is None or len(shares) == 1:
+            found = self._run({name: arrays[name] for name in self._inputs})
+        else:
+            others = [self._pool.submit(self._run, share) for share in shares[1:]]
+            answers = [self._run(shares[0]), *(other.result() for other in others)]
+            found = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+        return found[0] if self.metadata.get(OUTPUTS) == ONE else dict(zip(self._outputs, found, strict=True))
+
+    def _run(self, arrays: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         try:
-            found: list[NDArray[np.float32]] = self._session.run(None, {name: arrays[name] for name in self._inputs})
+            found: list[NDArray[np.float32]] = self._session.run(None, dict(arrays))
         except Exception as error:  # two of its many exceptions, both with other meanings too, say this by their text
             if _NO_MEMORY.search(str(error)):
                 raise MemoryError("a net has too little memory for a pass") from error
             raise
-        return found[0] if self.metadata.get(OUTPUTS) == ONE else dict(zip(self._outputs, found, strict=True))
+        return found
 
 
 def onnx_file(bundle: Path, part: str = "") -> Path:
@@ -73,10 +93,10 @@ def onnx_file(bundle: Path, part: str = "") -> Path:
     return bundle.with_suffix(f".{part}.onnx" if part else ".onnx")
 
 
-def read_onnx(bundle: Path, *parts: str) -> list[OnnxNet] | None:
+def read_onnx(bundle: Path, *parts: str, apart: bool = False) -> list[OnnxNet] | None:
     """The net of a shipped bundle by ONNX Runtime, or those of its parts; None if there is none of this very bundle.
 
-    Raises WeightsError if one is there and damaged.
+    apart: as OnnxNet's. Raises WeightsError if one is there and damaged.
     """
     parts = parts or ("",)
     files = [onnx_file(bundle, part) for part in parts]
@@ -86,7 +106,7 @@ def read_onnx(bundle: Path, *parts: str) -> list[OnnxNet] | None:
     for part, file in zip(parts, files, strict=True):  # ONNX has no checksums: a wrong bit would be a wrong number
         check_sha256(file, shipped.onnx_sha256.get(part, "none known"))
     try:
-        nets = [OnnxNet(file) for file in files]
+        nets = [OnnxNet(file, apart=apart) for file in files]
     except ImportError as error:
         _log.info("%s is read by Keras: %s", bundle, error)
         return None
@@ -104,6 +124,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _threads() -> int:
+    """How many cores a net may use: all, but a worker process of several says by this variable what it may have."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked):
         return int(asked)

@@ -59,6 +59,18 @@ def test_the_pconv_nets_give_the_same(height_width):
     assert_same(net([image, valid]), read_fast_pconv(PCONV, dtype="float32")([image, valid]))
 
 
+@pytest.mark.parametrize("threads", ["1", "2", "3"])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_shared_out_among_cores_each_gives_what_it_gives_alone(monkeypatch, threads, count):
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    net = OnnxNet(onnx_file(CLICK_NET, "encoder"), apart=True)
+    squares = pixels(192, count)
+    alone = [net(squares[number : number + 1]) for number in range(count)]
+    for name, found in net(squares).items():
+        assert len(found) == count
+        np.testing.assert_allclose(found, np.concatenate([one[name] for one in alone]), atol=1e-5)
+
+
 def test_the_subject_nets_give_the_same():
     net, config = read_subject(SUBJECT)
     inputs = {"image": pixels(config.input_px)}
