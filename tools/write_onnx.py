@@ -10,9 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from weights import BUNDLED_DIR, WeightsError
+from inpaint.pconv_config import ARCHITECTURE as PCONV
+from segment.nets.configs import CLICK_NET, SUBJECT
+from weights import BUNDLED_DIR, WeightsError, sha256_of
 from weights.bundle import read_bundle_config
-from weights.onnx_nets import sha256_of
 
 
 def write(bundle: Path) -> list[Path]:
@@ -23,17 +24,17 @@ def write(bundle: Path) -> list[Path]:
     architecture = read_bundle_config(bundle).get("architecture")
     from weights.onnx_export import write_onnx
 
-    if architecture == "pconv_unet":
+    if architecture == PCONV:
         from inpaint.fast_pconv import read_fast_pconv
 
         return [write_onnx(read_fast_pconv(bundle, dtype="float32"), bundle)]
-    if architecture == "click_net":
+    if architecture == CLICK_NET:
         from segment.click_net import PARTS
         from segment.nets.click_net import read_click_net
 
         net, _ = read_click_net(bundle)
         return [write_onnx(net.get_layer(part), bundle, part) for part in PARTS]
-    if architecture == "subject":
+    if architecture == SUBJECT:
         from segment.nets.subject import read_subject
 
         return [write_onnx(read_subject(bundle)[0], bundle)]

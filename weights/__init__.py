@@ -125,10 +125,15 @@ def locate(spec: WeightSpec) -> Path | None:
     return path if path.is_file() else None
 
 
+def sha256_of(path: Path) -> str:
+    """The file's sha256 in hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def check_sha256(path: Path, sha256: str) -> None:
     """Raises WeightsError unless the file's digest begins with sha256 (hex, 8 digits or more)."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256_of(path)
     if len(sha256) < 8 or not digest.startswith(sha256.lower()):
         raise WeightsError(
             f"{path} is damaged or another file: its sha256 begins {digest[: max(8, len(sha256))]}, "
@@ -164,4 +169,5 @@ __all__ = [
     "fetch",
     "locate",
     "named_file",
+    "sha256_of",
 ]

@@ -89,7 +89,7 @@ def compiled(net: Any) -> Callable[[Any], Any]:
 
         # Keras would make one for each of the first sizes, seconds each, before it sees that they differ. AutoGraph
         # would rewrite loops and branches on tensors, of which nets have none.
-        inputs = keras.tree.map_structure(lambda one: tf.TensorSpec(one.shape, one.dtype), net.input)
+        inputs = keras.tree.map_structure(lambda one: tf.TensorSpec(one.shape, one.dtype, one.name), net.input)
         return tf.function(lambda arrays: net(arrays, training=False), input_signature=[inputs], autograph=False)
     # XLA compiles for seconds for every new size; JAX knows no other way.
     net.compile(jit_compile=keras.backend.backend() == "jax")

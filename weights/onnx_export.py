@@ -8,7 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from weights.onnx_nets import MADE_OF, NAMED, ONE, OUTPUTS, onnx_file, sha256_of
+from weights import sha256_of
+from weights.frameworks import compiled
+from weights.onnx_nets import MADE_OF, NAMED, ONE, OUTPUTS, onnx_file
 
 _OPSET = 17
 _SMALL = 1024  # numbers: below, halving the bytes is not worth an operation
@@ -23,12 +25,10 @@ def write_onnx(net: keras.Model, bundle: Path, part: str = "", *, float16: bool 
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError("ONNX files are written from TensorFlow: leave KERAS_BACKEND out")
-    import tensorflow as tf
     import tf2onnx
 
-    spec = keras.tree.map_structure(lambda one: tf.TensorSpec(one.shape, one.dtype, name=one.name), net.input)
-    predict = tf.function(lambda arrays: net(arrays, training=False), input_signature=[spec], autograph=False)
-    model, _ = tf2onnx.convert.from_function(predict, input_signature=[spec], opset=_OPSET)
+    predict: Any = compiled(net)  # a tf.function of one signature
+    model, _ = tf2onnx.convert.from_function(predict, input_signature=predict.input_signature, opset=_OPSET)
     if float16:
         _halve(model.graph)
     metadata = {MADE_OF: sha256_of(bundle), OUTPUTS: NAMED if isinstance(net.output, dict) else ONE}

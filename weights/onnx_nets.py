@@ -7,7 +7,6 @@ somebody names is checked to be of a net's sizes, which nobody can tell of a gra
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import os
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weights import BUNDLED_DIR, WEIGHTS, WeightsError, check_sha256
+from weights import BUNDLED_DIR, WEIGHTS, WeightsError, check_sha256, sha256_of
 
 MADE_OF = "bundle_sha256"  # in a twin's metadata: the bundle's
 OUTPUTS = "outputs"  # in its metadata: NAMED, where the net gives a dict, or ONE
@@ -46,7 +45,7 @@ class OnnxNet:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1 if apart else _threads()
         self._helpers = _threads() - 1 if apart else 0
-        self._pool = ThreadPoolExecutor(self._helpers) if self._helpers else None
+        self._pool = ThreadPoolExecutor(max(1, self._helpers))  # its threads begin when there is something to share
         # Else the threads of a net go on asking for work for a tenth of a second, on the cores that the next net needs:
         # a click took half as long again.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -69,23 +68,19 @@ class OnnxNet:
         count = len(arrays[self._inputs[0]])
         starts = [count * part // (1 + self._helpers) for part in range(2 + self._helpers)]
         rows = [slice(start, end) for start, end in itertools.pairwise(starts) if start < end]
-        shares = [{name: arrays[name][one] for name in self._inputs} for one in rows]
-        if self._pool is None or len(shares) == 1:
-            found = self._run({name: arrays[name] for name in self._inputs})
-        else:
-            others = [self._pool.submit(self._run, share) for share in shares[1:]]
-            answers = [self._run(shares[0]), *(other.result() for other in others)]
-            found = [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+        first, *others = ({name: arrays[name][one] for name in self._inputs} for one in rows)
+        running = [self._pool.submit(self._run, share) for share in others]
+        answers = [self._run(first), *(share.result() for share in running)]
+        found = [np.concatenate(parts) for parts in zip(*answers, strict=True)] if others else answers[0]
         return found[0] if self.metadata.get(OUTPUTS) == ONE else dict(zip(self._outputs, found, strict=True))
 
-    def _run(self, arrays: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    def _run(self, arrays: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         try:
-            found: list[NDArray[np.float32]] = self._session.run(None, dict(arrays))
+            return list(self._session.run(None, arrays))
         except Exception as error:  # two of its many exceptions, both with other meanings too, say this by their text
             if _NO_MEMORY.search(str(error)):
                 raise MemoryError("a net has too little memory for a pass") from error
             raise
-        return found
 
 
 def onnx_file(bundle: Path, part: str = "") -> Path:
@@ -115,12 +110,6 @@ def read_onnx(bundle: Path, *parts: str, apart: bool = False) -> list[OnnxNet] |
         _log.info("%s is read by Keras: %s was made of another bundle", bundle, files[0])
         return None
     return nets
-
-
-def sha256_of(path: Path) -> str:
-    """The file's sha256 in hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _threads() -> int:
