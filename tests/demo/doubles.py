@@ -35,6 +35,11 @@ def draw_photo(
     return image
 
 
+def files_below(folder: Path, ending: str = "") -> list[Path]:
+    """os.walk, for Path.rglob fails where a folder vanishes under it: a running demo removes visitors' own."""
+    return [Path(inside, name) for inside, _, names in os.walk(folder) for name in names if name.endswith(ending)]
+
+
 def like(image: np.ndarray, color: tuple[int, int, int], tolerance: int = 60) -> np.ndarray:
     """(H, W) bool: the pixels of about that colour."""
     return (np.abs(image.astype(int) - color) <= tolerance).all(axis=-1)

@@ -15,7 +15,17 @@ from demo.studio import Studio
 from pipeline import image_io
 from segment import load_segmenter
 from segment.metrics import iou
-from tests.demo.doubles import BLUE, GRADIOS_WARNINGS, RED, ColorSegmenter, FlatInpainter, draw_photo, like, running
+from tests.demo.doubles import (
+    BLUE,
+    GRADIOS_WARNINGS,
+    RED,
+    ColorSegmenter,
+    FlatInpainter,
+    draw_photo,
+    files_below,
+    like,
+    running,
+)
 
 pytestmark = GRADIOS_WARNINGS
 ENDPOINTS = {"/select", "/erase", "/cut_out", "/blur_background", "/replace_background"}
@@ -164,8 +174,9 @@ def test_no_photo_is_left_when_the_server_has_stopped(saved, tmp_path):
     with running(Studio(ColorSegmenter, FlatInpainter), folder) as address:
         client = Client(address, download_files=str(tmp_path / "downloads"), verbose=False)
         client.predict(handle_file(saved(draw_photo())), 200, 90, api_name="/erase")
-        assert len([path for path in folder.rglob("*.png") if path.stat().st_size]) >= 2  # the upload and the result
-    left = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
+        there = [path for path in files_below(folder, ".png") if path.stat().st_size]
+        assert len(there) >= 2  # the upload and the result
+    left = [path for path in files_below(folder) if path.stat().st_size]
     assert [path for path in left if path.suffix != ".jpeg"] == []  # the page's own thumbnails
 
 

@@ -18,7 +18,15 @@ from demo import housekeeping as module
 from demo.session import held_bytes
 from demo.studio import Studio, VisitorError
 from inpaint.patch_match import PatchMatchInpainter
-from tests.demo.doubles import GRADIOS_WARNINGS, RED, ColorSegmenter, FlatInpainter, draw_photo, running_demo
+from tests.demo.doubles import (
+    GRADIOS_WARNINGS,
+    RED,
+    ColorSegmenter,
+    FlatInpainter,
+    draw_photo,
+    files_below,
+    running_demo,
+)
 
 pytestmark = GRADIOS_WARNINGS
 PATIENCE_S = 30.0
@@ -44,10 +52,6 @@ def started(tmp_path_factory):
         yield url, demo, folder
 
 
-def files_of_visitors(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*.png") if path.is_file()]
-
-
 def soon(true: Callable[[], bool]) -> bool:
     ends = time.monotonic() + PATIENCE_S
     while not true() and time.monotonic() < ends:
@@ -59,9 +63,9 @@ def test_the_photo_and_the_result_are_gone_when_the_visitor_has_left(started, sa
     url, demo, folder = started
     client = Client(url, download_files=str(tmp_path), verbose=False)
     client.predict(handle_file(saved(draw_photo())), 200, 90, api_name="/erase")
-    assert len(files_of_visitors(folder)) == 2
+    assert len(files_below(folder, ".png")) == 2
     client.close()
-    assert soon(lambda: not files_of_visitors(folder))
+    assert soon(lambda: not files_below(folder, ".png"))
     assert soon(lambda: client.session_hash not in demo.blocks.state_holder.session_data)
 
 
@@ -72,10 +76,10 @@ def test_two_visitors_equal_photos_are_two_files_so_that_one_can_go(started, sav
     first.predict(photo, 200, 90, api_name="/erase")
     second.predict(photo, 200, 90, api_name="/erase")
     first.close()
-    assert soon(lambda: len(files_of_visitors(folder)) == 2)
+    assert soon(lambda: len(files_below(folder, ".png")) == 2)
     assert second.predict(photo, 200, 90, api_name="/select")[1]["label"] == "ball"
     second.close()
-    assert soon(lambda: not files_of_visitors(folder))
+    assert soon(lambda: not files_below(folder, ".png"))
 
 
 def test_who_leaves_in_the_middle_frees_the_model_and_leaves_no_file(saved, tmp_path, monkeypatch):
@@ -94,7 +98,7 @@ def test_who_leaves_in_the_middle_frees_the_model_and_leaves_no_file(saved, tmp_
         assert guest.predict(photo, 200, 90, api_name="/select")[1]["label"] == "ball"
         guest.close()
         monkeypatch.setattr(module, "_LEAVING", datetime.timedelta(0))
-        assert soon(lambda: demo.housekeeping.sweep() or not files_of_visitors(tmp_path / "files"))
+        assert soon(lambda: demo.housekeeping.sweep() or not files_below(tmp_path / "files", ".png"))
 
 
 def test_a_fill_that_runs_is_given_up_when_its_visitor_leaves(saved, tmp_path):
@@ -222,7 +226,7 @@ def aged(path: Path, seconds: float) -> Path:
 
 def test_old_files_go_and_the_pages_own_pictures_stay(started):
     _, demo, folder = started
-    own = list(folder.rglob("*.jpeg"))
+    own = files_below(folder, ".jpeg")
     assert len(own) >= 5  # the examples' thumbnails
     for path in own:
         os.utime(path, (0, 0))
@@ -237,7 +241,7 @@ def test_old_files_go_and_the_pages_own_pictures_stay(started):
 
 def test_the_oldest_files_make_room_for_an_upload(started, monkeypatch):
     _, demo, folder = started
-    for path in files_of_visitors(folder):
+    for path in files_below(folder, ".png"):
         path.unlink()
     files = [aged(folder / f"1{n}" / "a.png", 100 - n) for n in range(4)]
     limits = type(demo.limits)(disk_bytes=4500)
@@ -251,7 +255,7 @@ def test_the_oldest_files_make_room_for_an_upload(started, monkeypatch):
 
 def test_a_stranger_cannot_have_files_deleted_that_are_not_his(started, tmp_path):
     _, demo, folder = started
-    outside, picture = tmp_path / "keep.txt", next(folder.rglob("*.jpeg"))
+    outside, picture = tmp_path / "keep.txt", files_below(folder, ".jpeg")[0]
     outside.write_text("not the page's")
     inside = aged(folder / "2a" / "mine.png", 0)
     (folder / "2b").symlink_to(outside)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 import time
@@ -16,7 +15,7 @@ from benchmarks.visitors import Log, MixUpError, OwnPhoto, browser, leaver, prog
 from demo.studio import Studio
 from inpaint import load_inpainter
 from segment import load_segmenter
-from tests.demo.doubles import GRADIOS_WARNINGS, running_demo
+from tests.demo.doubles import GRADIOS_WARNINGS, files_below, running_demo
 
 pytestmark = GRADIOS_WARNINGS
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -49,15 +48,10 @@ def test_programs_a_browser_and_leavers_at_once_get_their_own_and_leave_nothing(
         if CHROMIUM:
             assert [len(log.seconds[f"page: {step}"]) for step in ("upload", "click", "erase")] == [1, 1, 1]
         ends = time.monotonic() + 60
-        while pngs_below(folder) and time.monotonic() < ends:
+        while files_below(folder, ".png") and time.monotonic() < ends:
             demo.housekeeping.sweep()
             time.sleep(0.2)
-        assert pngs_below(folder) == []
-
-
-def pngs_below(folder: Path) -> list[str]:
-    """os.walk, for Path.rglob fails where a folder vanishes under it: visitors' own are removed meanwhile."""
-    return [name for _, _, names in os.walk(folder) for name in names if name.endswith(".png")]
+        assert files_below(folder, ".png") == []
 
 
 class Waits:
