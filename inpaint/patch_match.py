@@ -26,8 +26,8 @@ COARSEST_SIDE_PX = 40  # the pyramid stops before a side is shorter than this
 # Search-and-vote rounds, and how far the search looks, from the coarsest level on; the last serves all finer ones.
 # What belongs where is settled while the photo is small; fine levels only follow it, for their pixels are many. The
 # finest has none: it takes the patches that the level of half its size has chosen, and is sharper for it.
-ROUNDS = (20, 12, 8, 4, 1)
-REACH_PX = (1 << 20, 1 << 20, 64, 32, 16)
+ROUNDS = (20, 12, 8, 3, 1)
+REACH_PX = (1 << 20, 1 << 20, 64, 8, 2)
 
 CONFIDENCE = 1.3  # a patch counts so much less for each pixel that it lies deeper in the hole
 DEEPEST_PX = 100  # from here on all the same: only neighbours are weighed against each other
