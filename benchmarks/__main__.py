@@ -7,7 +7,10 @@ follows its line that begins with "<!-- tables".
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -81,12 +84,19 @@ def _text(file: Path) -> str:
 
 def _run(name: str, words: Sequence[str]) -> bool:
     """Whether the benchmark did its work; what it prints is seen at once."""
+    # In a session of its own: what it has started ends with it, and does not disturb the next one.
+    process = subprocess.Popen([sys.executable, "-m", f"benchmarks.{name}", *words], start_new_session=True)
     try:
-        done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *words], timeout=LIMIT_S)
+        return process.wait(LIMIT_S) == 0
     except subprocess.TimeoutExpired:
         print(f"{name}: took longer than {LIMIT_S} s, stopped", file=sys.stderr)
         return False
-    return done.returncode == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # all of them have ended
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+        process.wait()
 
 
 if __name__ == "__main__":

@@ -60,13 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             threads = send(url, options, Path(folder, "visitors"), log, until)
             started = time.monotonic()
             while any(thread.is_alive() for thread in threads):
-                samples.append(sample(server.pid, server_folder, (time.monotonic() - started) / 60))
                 if server.poll() is not None:
                     log.errors.append(f"the server ended with {server.returncode}")
                     break
+                samples.append(sample(server.pid, server_folder, (time.monotonic() - started) / 60))
                 time.sleep(options.every)
             time.sleep(options.settle)
-            samples.append(sample(server.pid, server_folder, (time.monotonic() - started) / 60))
+            if server.poll() is None:
+                samples.append(sample(server.pid, server_folder, (time.monotonic() - started) / 60))
             left_after_visits = photos_in(server_folder)
         finally:
             server.send_signal(signal.SIGTERM)
@@ -143,6 +144,8 @@ def _files_below(folder: Path) -> list[Path]:
 def report(options: argparse.Namespace, log: Log, samples: Sequence[Sample], left: Sequence[str]) -> str:
     """What happened, in Markdown."""
     warm = [one for one in samples if one.minutes >= WARM_UP * options.minutes] or list(samples)
+    if not warm:
+        return "\n".join(["The server was never seen alive.", *(f"- {line}" for line in log.errors[:30])])
     slope = np.polyfit([one.minutes for one in warm], [one.resident_mib for one in warm], 1)[0] if warm[1:] else 0.0
     rows = [
         [kind, str(len(taken)), f"{np.median(taken):.2f}", f"{np.percentile(taken, 95):.2f}", str(log.polite[kind])]

@@ -159,12 +159,20 @@ def why(failed: subprocess.CompletedProcess[str]) -> str:
 
 def described(command: str, packages: Sequence[str]) -> str:
     """One line: command, date, machine, how busy it is, versions."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in packages)
+    installed = {name: version for name in packages if (version := _version(name))}
+    versions = ", ".join(f"{name} {version}" for name, version in installed.items())
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     return (
         f"`{command}`, {datetime.date.today()}; {processor()}, {os.cpu_count()} cores, load {load} at the end; "
         f"Python {platform.python_version()}, {versions}"
     )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def processor() -> str:

@@ -78,7 +78,7 @@ def put_out_of_cache() -> bool:
     for folder in {Path(sys.prefix, "lib"), Path(sys.base_prefix, "lib"), ROOT / "weights"}:
         for path in folder.rglob("*"):
             with contextlib.suppress(OSError):
-                if path.suffix in (".py", ".pyc", ".so", ".npz") or ".so." in path.name:
+                if path.suffix in (".py", ".pyc", ".so", ".npz", ".onnx") or ".so." in path.name:
                     descriptor = os.open(path, os.O_RDONLY)
                     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
                     os.close(descriptor)

@@ -5,7 +5,7 @@ Code, not a config file: a bundle (weights.bundle) holds the sizes and the class
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ SHORT_NAME = "small"  # the same as a model's name: mask_rcnn:small
 MEANS = (123.0, 117.0, 104.0)  # RGB, Caffe's: what SqueezeNet's public weights subtract
 CHANNELS = {4: 128, 8: 256, 16: 512, 32: 512}  # stride -> channels of the backbone's features
 STRIDES = tuple(CHANNELS)
+FROZEN = ("conv1", "fire2", "fire3")  # layers of SqueezeNet that training leaves as ImageNet has taught them
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class SmallMaskRCNN:
             raise ValueError(f"mask_convs must be 16 or fewer; got {self}")
 
 
-def model_config(net: SmallMaskRCNN, *, training: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """mmdet's config of the net. training: its train_cfg, for nets that are to learn."""
+def model_config(
+    net: SmallMaskRCNN, *, training: Mapping[str, Any] | None = None, frozen: Sequence[str] = FROZEN
+) -> dict[str, Any]:
+    """mmdet's config of the net. training: its train_cfg, for nets that are to learn. frozen: what stays as it is."""
     levels = [stride for stride in STRIDES if stride >= net.finest]
     # Two levels beyond the features, for anchors that are as large as the photo.
     strides = [*levels, 2 * levels[-1], 4 * levels[-1]]
@@ -67,7 +70,7 @@ def model_config(net: SmallMaskRCNN, *, training: Mapping[str, Any] | None = Non
             "pad_mask": True,
             "pad_size_divisor": 32,
         },
-        "backbone": {"type": "SqueezeNet"},
+        "backbone": {"type": "SqueezeNet", "frozen": tuple(frozen)},
         "neck": {
             "type": "FPN",
             "in_channels": list(CHANNELS.values()),

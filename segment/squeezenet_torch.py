@@ -16,7 +16,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from segment.small_mask_rcnn import CHANNELS
+from segment.small_mask_rcnn import CHANNELS, FROZEN
 from weights import WeightsError
 
 _FIRES = {  # name -> channels in, squeezed to, expanded to by each of its two kernels
@@ -53,7 +53,7 @@ class SqueezeNet(BaseModule):
     Stride 32 is none of SqueezeNet's, whose features see no more than 207 pixels: two more fires, taught here, see 367.
     """
 
-    def __init__(self, frozen: tuple[str, ...] = ("conv1", "fire2", "fire3"), init_cfg: Any = None) -> None:
+    def __init__(self, frozen: tuple[str, ...] = FROZEN, init_cfg: Any = None) -> None:
         """frozen: layers that stay as they are; they must be the first ones."""
         super().__init__(init_cfg)
         self.conv1 = nn.Conv2d(3, 64, 3, 2)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from train_pconv.config import PRESETS, TrainConfig
-from training.checkpoint import CONFIG_FILE, CheckpointError
+from training.checkpoint import CheckpointError, run_config
 from training.command import fail, run_to_end
 from training.options import add_arguments, read_config, with_values
 
@@ -23,12 +23,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser.parse_args(arguments))
     preset, file, resume = given.pop("preset"), given.pop("config"), given.pop("resume")
     try:
-        if resume and "out" in given and (Path(given["out"]) / CONFIG_FILE).is_file() and not file:
-            file = str(Path(given["out"]) / CONFIG_FILE)
+        if resume and not file:
+            file = str(run_config(given.get("out", "")))
         start = read_config(Path(file), TrainConfig()) if file else PRESETS[preset or "paper"]
         config = with_values(start, given)
         config.check()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, CheckpointError) as error:
         return fail("train_pconv", error)
 
     from train_pconv.fit import Run  # Keras and its backend load here: --help answers at once

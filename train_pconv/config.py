@@ -9,6 +9,8 @@ from pathlib import Path
 
 from training.options import command_words, option
 
+LABEL_IMAGES = ("masks/*", "*/masks/*")  # where they usually lie, beside the photos: no photos themselves
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -18,7 +20,7 @@ class TrainConfig:
     images: tuple[str, ...] = option((), "folders of photos (any depth), or TFRecord shards")
     out: str = option("", "the run's folder: configuration, checkpoints, panels, scalars")
     exclude: tuple[str, ...] = option(
-        ("*/masks/*",), "photos whose relative path matches one of these are left out", metavar="PATTERN"
+        LABEL_IMAGES, "photos whose relative path matches one of these are left out", metavar="PATTERN"
     )
     fraction: float = option(1.0, "share of the photos to use, chosen by a hash of the relative path")
     validation_fraction: float = option(0.05, "share of the photos kept out of training, chosen by another hash")
@@ -131,8 +133,10 @@ class TrainConfig:
             raise ValueError("--files asks for hole files: give --hole-files FOLDER")
         if self.perceptual == "vgg19-conv3" and not self.vgg_weights:
             raise ValueError("--perceptual vgg19-conv3 needs --vgg-weights FILE (the .npz with its five layers)")
-        if min(self.batch, self.steps_per_epoch, self.workers, self.prefetch, self.log_every, self.save_every) < 1:
-            raise ValueError("--batch, --steps-per-epoch, --workers, --prefetch, --log-every, --save-every: 1 or more")
+        counted = ("batch", "steps_per_epoch", "workers", "prefetch", "log_every", "save_every")
+        for name in (*counted, "validation_photos", "panel_photos"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
 
 
 # Validation scores of two runs can be compared only where these agree.

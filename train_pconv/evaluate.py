@@ -25,6 +25,7 @@ from inpaint import load_inpainter
 from inpaint.base import Image, Inpainter, Mask
 from inpaint.hole_crop import fill_by_crops
 from inpaint.metrics import l1, psnr, ssim, texture_ratio
+from train_pconv.config import LABEL_IMAGES
 from train_pconv.data import middle_square
 from train_pconv.holes import HoleMix, buckets_between
 from train_pconv.panel import captioned, fit_width, grid, masked, write_png
@@ -171,7 +172,9 @@ def contact_sheet(cases: Sequence[Case], fills: Mapping[str, Sequence[Image]], *
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m train_pconv.evaluate", description=__doc__)
     parser.add_argument("--images", nargs="+", required=True, metavar="PATH", help="folders of photos, or TFRecords")
-    parser.add_argument("--exclude", nargs="*", default=["*/masks/*"], metavar="PATTERN", help="relative paths to skip")
+    parser.add_argument(
+        "--exclude", nargs="*", default=[*LABEL_IMAGES], metavar="PATTERN", help="relative paths to skip"
+    )
     parser.add_argument("--shapes", nargs="*", default=[], metavar="PATH", help="label PNGs or COCO files for holes")
     parser.add_argument("--inpainters", default=DEFAULT, help=f"names, separated by commas (default: {DEFAULT})")
     parser.add_argument("--sizes", nargs="+", type=int, default=[256, 512], metavar="PX")
@@ -192,6 +195,8 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
     low, high = options.area
     if not 0 < low < high < 1 or options.photos < 1:
         raise ValueError("--area wants two shares with 0 < LOW < HIGH < 1, --photos 1 or more")
+    if options.sheet and min(options.sheet_photos, options.sheet_px) < 1:
+        raise ValueError("--sheet-photos and --sheet-px must be 1 or more: leave out --sheet for none")
     store = open_photos(options.images, options.exclude)
     numbers = list(range(len(store.names)))
     if not options.all:
@@ -234,6 +239,9 @@ def evaluate(options: argparse.Namespace) -> dict[str, Any]:
             )
     if photos.broken:
         print(f"{len(photos.broken)} broken photos left out: {', '.join(sorted(photos.broken))}", file=sys.stderr)
+    if shapes.broken:
+        told = "; ".join(f"{name} ({why})" for name, why in sorted(shapes.broken.items()))
+        print(f"{len(shapes.broken)} broken masks, drawn shapes in their place: {told}", file=sys.stderr)
     if options.json:
         text = json.dumps(content, indent=1).replace("NaN", "null")
         write_whole(Path(options.json), lambda file: file.write(text.encode()))

@@ -68,6 +68,7 @@ def export(options: argparse.Namespace) -> str:
         license_text=options.license,
         evaluations=evaluations,
         notes=notes,
+        measured=source,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, lambda file: file.write(text.encode()))
@@ -95,8 +96,9 @@ def card(
     license_text: str,
     evaluations: Sequence[Mapping[str, Any]],
     notes: str,
+    measured: Path,
 ) -> str:
-    """The model card as Markdown."""
+    """The model card as Markdown. measured: the run's file that became the bundle, as evaluations name it."""
     lines = [f"# {out.stem}", ""]
     lines += [f"A partial-convolution U-Net that fills holes in photos: {net}.", ""]
     lines += [f"- file: `{out.name}`, {out.stat().st_size / 2**20:.1f} MiB, float16", f"- sha256: `{digest}`"]
@@ -109,7 +111,7 @@ def card(
         for size, content in evaluation["sizes"].items():
             lines += [f"{size} px, {content['note']}:", ""]
             lines += ["| hole | inpainter | " + " | ".join(_COLUMNS) + " |", "|---" * (2 + len(_COLUMNS)) + "|"]
-            lines += _figure_rows(content["means"], out.stem)
+            lines += _figure_rows(content["means"], out.stem, measured)
             lines.append("")
         lines += [f"    {evaluation['command']}", ""]
     if not evaluations:
@@ -128,16 +130,23 @@ def card(
     return "\n".join(lines)
 
 
-def _figure_rows(means: Mapping[str, Any], stem: str) -> list[str]:
+def _figure_rows(means: Mapping[str, Any], stem: str, measured: Path) -> list[str]:
     rows = []
     for bucket in dict.fromkeys(bucket for buckets in means.values() for bucket in buckets):
         for name, buckets in means.items():
             if bucket in buckets:
                 values = (buckets[bucket].get(column) for column in _COLUMNS)
                 shown = ("" if v is None else f"{v:.3f}" if isinstance(v, float) else str(v) for v in values)
-                # "pconv:RUN/best.npz" names a folder of the machine that trained: the bundle's name says more.
-                rows.append(f"| {bucket} | {stem if name.startswith('pconv:') else name} | {' | '.join(shown)} |")
+                rows.append(f"| {bucket} | {_shown_name(name, stem, measured)} | {' | '.join(shown)} |")
     return rows
+
+
+def _shown_name(name: str, stem: str, measured: Path) -> str:
+    """ "pconv:RUN/best.npz" names a folder of the machine that trained: the bundle's name, or the file's, says more."""
+    model, _, file = name.partition(":")
+    if model != "pconv" or not file:
+        return name
+    return stem if Path(file).resolve() == measured.resolve() else f"pconv:{Path(file).name}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -67,7 +67,7 @@ class Run:
             store.names, fraction=config.fraction, validation_fraction=config.validation_fraction
         )
         self.photos = Photos(store, cache_gib=config.cache_ram, cache_side_px=config.cache_side_px)
-        holes = build.hole_mix(config)
+        self._holes = holes = build.hole_mix(config)
         self.samples = build.samples_of(config, self.photos, training, holes)
         self.validation = validation_batches(
             self.photos,
@@ -121,7 +121,7 @@ class Run:
                 self.average.update(self.step)
                 if self.report:
                     self.report.step(self.step, logs, rate=rate, waited_s=feed.waited_s)
-                    self.report.broken(self.photos.broken)
+                    self.report.broken(self.photos.broken | self._holes.broken)
                 epoch_ended = self.step % config.steps_per_epoch == 0
                 if epoch_ended:
                     self._validate()

@@ -35,6 +35,10 @@ _TRIES = 4
 class ShapeSource(Protocol):
     """Where object shapes or whole holes come from."""
 
+    @property
+    def broken(self) -> Mapping[str, str]:
+        """The files that could not be read so far, and why: drawn shapes stood in for theirs."""
+
     def draw(self, rng: Generator) -> Mask:
         """One shape: a (h, w) bool array of any size with something True in it."""
 
@@ -72,6 +76,12 @@ class HoleMix:
         self._shares = np.cumsum(list(wanted.values())) / sum(wanted.values())
         self.buckets = buckets_between(*area)
         self._at_border = at_border
+        self._sources = [source for source in (shapes, files) if source is not None]
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """The files of shapes and holes that could not be read so far, and why."""
+        return {name: why for source in self._sources for name, why in list(source.broken.items())}
 
     def draw(self, rng: Generator, hw: tuple[int, int], bucket: tuple[float, float] | None = None) -> Mask:
         """One hole of size hw whose area lies in the bucket, or in a random one of the mix's."""

@@ -121,26 +121,30 @@ class Photos:
     def __init__(self, store: PhotoStore, *, cache_gib: float = 0.0, cache_side_px: int = 0) -> None:
         """cache_side_px: a photo with a longer shorter side is shrunk to it before it is used or kept; 0: never."""
         self.names = store.names
-        self.broken: dict[str, str] = {}  # name -> why
+        self._broken: dict[int, str] = {}  # by number: photos of two folders may have one name
         self._store = store
         self._room = int(cache_gib * 2**30)
         self._side_px = cache_side_px
         self._kept: dict[int, Image] = {}
         self._lock = threading.Lock()
 
+    @property
+    def broken(self) -> dict[str, str]:
+        """The names of the photos that could not be read so far, and why."""
+        return {self.names[number]: why for number, why in list(self._broken.items())}
+
     def get(self, number: int) -> Image:
         """(H, W, 3) uint8 RGB, not to be written to. Raises BrokenPhotoError, and remembers it."""
         kept = self._kept.get(number)
         if kept is not None:
             return kept
-        name = self.names[number]
-        if name in self.broken:
-            raise BrokenPhotoError(self.broken[name])
+        if number in self._broken:
+            raise BrokenPhotoError(self._broken[number])
         try:
             photo = decode(self._store.read(number))
         except (OSError, BrokenPhotoError) as error:
             with self._lock:
-                self.broken[name] = str(error)
+                self._broken[number] = str(error)
             raise BrokenPhotoError(str(error)) from error
         short = min(photo.shape[:2])
         if self._side_px and short > self._side_px:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ _FILE_THRESHOLD = 127
 
 class Blobs:
     """Drawn shapes for those who have no annotations: a wavy body with up to three limbs."""
+
+    broken: Mapping[str, str] = {}
 
     def draw(self, rng: Generator) -> Mask:
         """One shape, (128, 128) bool."""
@@ -47,7 +49,8 @@ class ObjectShapes:
     """The objects of label PNGs and COCO annotation files, read when first drawn and kept packed, 1 bit a pixel."""
 
     def __init__(self, paths: Sequence[str | Path]) -> None:
-        """paths: folders of label PNGs (0 background, 1..n objects, 255 to ignore), or COCO annotation files.
+        """paths: folders of label PNGs (0 background, 1..n objects, 255 to ignore; or masks, black and white), or COCO
+        annotation files.
 
         Raises ValueError if a path is missing or holds no masks.
         """
@@ -67,7 +70,7 @@ class ObjectShapes:
                 raise ValueError(f"{path} is not there: --shapes wants folders of label PNGs or COCO JSON files")
         self._kept: dict[int, list[tuple[tuple[int, int], NDArray[np.uint8]]]] = {}
         self._blobs = Blobs()
-        self.broken: set[str] = set()
+        self.broken: dict[str, str] = {}  # file -> why
         if not self._files and not self._ready:
             raise ValueError(f"no objects in {', '.join(map(str, paths))}: are these COCO instance annotations?")
 
@@ -80,7 +83,7 @@ class ObjectShapes:
             try:
                 labels = read_labels(self._files[number])
             except (OSError, ValueError, SyntaxError) as error:  # SyntaxError: Pillow's for broken PNG chunks
-                self.broken.add(f"{self._files[number]}: {error}")
+                self.broken[str(self._files[number])] = str(error)
                 labels = np.zeros((1, 1), np.uint8)
             self._kept[number] = [_pack(shape) for shape in shapes_of_labels(labels)]
         shapes = self._kept[number]
@@ -100,7 +103,7 @@ class HoleFiles:
             self._files += found
         self._white = hole_colour == "white"
         self._blobs = Blobs()
-        self.broken: set[str] = set()
+        self.broken: dict[str, str] = {}  # file -> why
 
     def draw(self, rng: Generator) -> Mask:
         """One hole as it is in its file. A broken or empty file gives a drawn blob."""
@@ -109,7 +112,7 @@ class HoleFiles:
             with opened(file) as image:
                 grey = np.asarray(image.convert("L"))
         except (OSError, ValueError, SyntaxError) as error:
-            self.broken.add(f"{file}: {error}")
+            self.broken[str(file)] = str(error)
             return self._blobs.draw(rng)
         hole: Mask = (grey > _FILE_THRESHOLD) == self._white
         return hole if hole.any() and not hole.all() else self._blobs.draw(rng)
@@ -128,8 +131,14 @@ def read_labels(path: Path) -> NDArray[Any]:
 
 
 def shapes_of_labels(labels: NDArray[Any]) -> Iterable[Mask]:
-    """The shape of every object that is neither tiny nor nearly the whole photo, cut to its box."""
-    for label in np.unique(labels):
+    """The shape of every object that is neither tiny nor nearly the whole photo, cut to its box.
+
+    Where there is nothing but 0 and 255 these are a black and white mask, and its white is the object.
+    """
+    found = np.unique(labels)
+    if set(found) <= {0, IGNORE}:
+        labels, found = labels // IGNORE, found // IGNORE
+    for label in found:
         if label not in (0, IGNORE):
             mask = labels == label
             if _SMALLEST <= mask.mean() <= _LARGEST:

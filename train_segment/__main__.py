@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from train_segment.mask_rcnn.recipe import MaskRCNNRecipe
 from train_segment.recipes import RECIPES
-from training.checkpoint import CONFIG_FILE, CheckpointError
+from training.checkpoint import CheckpointError, run_config
 from training.command import TrainingStopped, fail, run_to_end
 from training.options import add_arguments, read_config, with_values
 
@@ -38,13 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_table = given.pop("table", False)
     try:
         start = RECIPES[name]
-        file = Path(given.get("out", "")) / CONFIG_FILE
-        if resume and "out" in given and file.is_file():
-            start = read_config(file, start)
+        if resume and not as_table:  # of a table, each run resumes for itself
+            start = read_config(run_config(given.get("out", "")), start)
         recipe = with_values(start, given)
         if not as_table:  # a table checks each of its runs
             recipe.check()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, CheckpointError) as error:
         return fail("train_segment", error)
 
     from train_segment.fit import Run  # Keras and its backend load here: --help answers at once
@@ -57,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print("\n".join(run_table(recipe)))  # type: ignore[arg-type]
             return 0
         run = Run(recipe, name, resume=resume)
-    except (ValueError, OSError, ImportError, CheckpointError, WeightsError) as error:
+    except (ValueError, OSError, ImportError, CheckpointError, WeightsError, TrainingStopped) as error:
         return fail("train_segment", error)
     if find_rate:
         from train_segment.find_rate import find
@@ -72,10 +70,9 @@ def _mask_rcnn(given: dict[str, Any], *, resume: bool) -> int:
     """Trains the one net that is torch's and mmdet's. Returns the exit status."""
     start = MaskRCNNRecipe()
     try:
-        file = Path(given.get("out", "")) / CONFIG_FILE
-        recipe = with_values(read_config(file, start) if resume and file.is_file() else start, given)
+        recipe = with_values(read_config(run_config(given.get("out", "")), start) if resume else start, given)
         recipe.check()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, CheckpointError) as error:
         return fail("train_segment", error)
 
     from weights import WeightsError

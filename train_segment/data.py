@@ -46,21 +46,26 @@ class Labelled:
     def __init__(self, sources: Sequence[Source]) -> None:
         self._places = [(source, number) for source in sources for number in range(len(source.names))]
         self.names: Sequence[str] = [name for source in sources for name in source.names]
-        self.broken: dict[str, str] = {}  # name -> why
+        self._broken: dict[int, str] = {}  # by number: photos of two folders may have one name
         self._lock = threading.Lock()
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """The names of the photos that could not be read so far, and why."""
+        return {self.names[number]: why for number, why in list(self._broken.items())}
 
     def get(self, number: int) -> Annotated:
         """The photo, decoded now. Raises BrokenSampleError, and remembers it."""
         name = self.names[number]
-        if name in self.broken:
-            raise BrokenSampleError(f"{name}: {self.broken[name]}")
+        if number in self._broken:
+            raise BrokenSampleError(f"{name}: {self._broken[number]}")
         source, place = self._places[number]
         try:
             return source.read(place)
         except (OSError, ValueError, SyntaxError) as error:
             with self._lock:
-                self.broken[name] = (str(error).splitlines() or [type(error).__name__])[0]
-            raise BrokenSampleError(f"{name}: {self.broken[name]}") from error
+                self._broken[number] = (str(error).splitlines() or [type(error).__name__])[0]
+            raise BrokenSampleError(f"{name}: {self._broken[number]}") from error
 
     def samples(self, number: int, *, min_share: float = 0.0, max_share: float = 1.0) -> list[Sample]:
         """A sample for each object that covers that share of its photo. Raises BrokenSampleError."""

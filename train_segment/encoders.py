@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,17 @@ def start_encoder(net: Any, encoder: str, weights: str) -> None:
         raise ValueError(
             f"the encoder {encoder!r} has no ImageNet weights: one of {', '.join(extractnet.ENCODERS[1:])}"
         )
+
+
+def hold_back(net: Any, *, known: bool, rate: float, frozen: Sequence[str] = ()) -> dict[str, float]:
+    """Has SqueezeNet's layers learn slower than the net's own, the first not at all. Returns the factors on the rate.
+
+    known: its weights came from a file. Random ones learn like all others: what is to stay must be something first.
+    rate: the factor. frozen: what the names of layers of net that stay as they are begin with.
+    """
+    for layer in net.layers:
+        layer.trainable = not (known and layer.name.startswith(tuple(frozen)))
+    return {"conv1": rate, "fire": rate} if known else {}
 
 
 def _state_dict(path: str) -> dict[str, Any]:

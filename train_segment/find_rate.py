@@ -18,7 +18,7 @@ _LOST = 4.0  # a loss this many times the best one ends the search
 def find(run: Run) -> str:
     """A table of rates and smoothed losses, and the rate to take: a third of where the loss falls fastest.
 
-    Trains the run's net for up to STEPS steps; nothing is written. The run is not to be used afterwards.
+    Trains the run's net for up to STEPS steps; no weights are written. The run is not to be used afterwards.
     """
     recipe = run.recipe
     feed = ThreadFeed(

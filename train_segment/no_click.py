@@ -78,8 +78,9 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         four_panels(subject.image, subject.mask, answer, subject.ignore, width_px=192)
         for subject, answer in list(zip(subjects, answers[best], strict=True))[: options.sheet_photos]
     ]
-    captions = ["photo", "truth", Path(best).name, "error"]
-    PillowImage.fromarray(sheet(blocks, captions, blocks_per_row=2)).save(out / "sheet.png")
+    if blocks:
+        captions = ["photo", "truth", Path(best).name, "error"]
+        PillowImage.fromarray(sheet(blocks, captions, blocks_per_row=2)).save(out / "sheet.png")
     return figures
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def prepare(options: argparse.Namespace) -> list[str]:
     )
     rule = rule_named(options.selection)
     side = SIDES[options.selection] if options.side is None else options.side
-    kept, dropped, shares, names = 0, [], [], Counter[str]()
+    kept, dropped, shares, used = 0, [], [], set[str]()
     for number, name in enumerate(labelled.names):
         try:
             subject = subject_of(labelled.get(number), rule, name)
@@ -62,8 +61,9 @@ def prepare(options: argparse.Namespace) -> list[str]:
             dropped.append(subject)
             continue
         stem = _stem(name)
-        names[stem] += 1
-        _write(subject, out, f"{stem}-{names[stem]}" if names[stem] > 1 else stem, side)
+        free = next(one for one in (stem, *(f"{stem}-{n}" for n in range(2, len(used) + 3))) if one not in used)
+        used.add(free)
+        _write(subject, out, free, side)
         kept += 1
         shares.append(float(subject.mask.mean()))
     lines = summary(kept, dropped)

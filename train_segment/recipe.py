@@ -103,7 +103,8 @@ class Recipe:
             raise ValueError(f"--ema must be 0 or more and below 1, got {self.ema}")
         if self.rate <= 0:
             raise ValueError(f"--rate must be above 0, got {self.rate}")
-        for name in ("batch", "epochs", "steps_per_epoch", "workers", "prefetch", "save_every", "log_every"):
+        counted = ("batch", "epochs", "steps_per_epoch", "workers", "prefetch", "save_every", "log_every")
+        for name in (*counted, "validation_photos", "panel_photos"):
             if getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
 

@@ -20,6 +20,16 @@ class CheckpointError(RuntimeError):
     """A run's state is missing, damaged or another run's. The message says what to do."""
 
 
+def run_config(out: str) -> Path:
+    """The options file of the run in out, which is to go on. Raises CheckpointError if no run is there."""
+    if not out:
+        raise CheckpointError("--resume goes on with the run in --out: give --out FOLDER")
+    file = Path(out) / CONFIG_FILE
+    if not file.is_file():
+        raise CheckpointError(f"{out} holds no run ({CONFIG_FILE} is not there): nothing to resume")
+    return file
+
+
 def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Has the file written beside its place, then moved there: what was there survives until the new one is whole.
 

@@ -81,12 +81,12 @@ class Report:
         self._lap, self._lap_waited = now, waited_s
 
     def broken(self, why: Mapping[str, str]) -> None:
-        """Names and counts the photos that turned out broken since the last call. why: name -> reason, all of them."""
+        """Names and counts the files that turned out broken since the last call. why: name -> reason, all of them."""
         if len(why) == len(self._named_broken):
             return
         for name in [name for name in list(why) if name not in self._named_broken]:
             self._named_broken.add(name)
-            self.line(f"broken photo {len(self._named_broken)}, skipped: {name} ({why[name]})")
+            self.line(f"broken file {len(self._named_broken)}, skipped: {name} ({why[name]})")
 
     def validated(self, step: int, epoch: int, means: Mapping[str, float], panel: NDArray[np.uint8]) -> None:
         """Writes the validation's scalars and its panel."""

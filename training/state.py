@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ def save(path: Path, meta: Mapping[str, Any], net: keras.Model, average: WeightA
     groups = {
         "net": _arrays(named_variables(net)),
         "mean": average.arrays(),
-        "optimizer": _arrays(_numbered(optimizer)),
+        "optimizer": _arrays(_numbered(optimizer.variables)),
+        "random": _arrays(_numbered(_random_states(net))),
     }
     write_state(path, meta, groups)
 
@@ -34,7 +35,12 @@ def restore(path: Path, groups: Groups, net: keras.Model, average: WeightAverage
     """Gives all three what save wrote to path. Raises CheckpointError if it is of another net or optimizer."""
     try:
         average.restore(groups["mean"])
-        for group, variables in (("net", named_variables(net)), ("optimizer", _numbered(optimizer))):
+        wanted = {
+            "net": named_variables(net),
+            "optimizer": _numbered(optimizer.variables),
+            "random": _numbered(_random_states(net)),
+        }
+        for group, variables in wanted.items():
             for name, variable in variables.items():
                 variable.assign(groups[group][name])
     except (KeyError, ValueError) as error:
@@ -64,8 +70,14 @@ def cannot_write(error: OSError, *, out: Path, step: int) -> TrainingStopped:
     )
 
 
-def _numbered(optimizer: Any) -> dict[str, Any]:
-    return {f"{number:04d}": variable for number, variable in enumerate(optimizer.variables)}
+def _random_states(net: keras.Model) -> list[Any]:
+    """What the net's dropouts draw from next: no part of its weights, but of how the run goes on."""
+    weights = {id(variable) for variable in net.weights}
+    return [variable for variable in net.variables if id(variable) not in weights]
+
+
+def _numbered(variables: Sequence[Any]) -> dict[str, Any]:
+    return {f"{number:04d}": variable for number, variable in enumerate(variables)}
 
 
 def _arrays(variables: Mapping[str, Any]) -> dict[str, NDArray[Any]]:

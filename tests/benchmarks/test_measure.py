@@ -31,6 +31,10 @@ def test_a_table_is_markdown():
     assert measure.markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n|---|---|\n| 1 | 2 |"
 
 
+def test_what_is_not_installed_has_no_version():
+    assert "numpy" in measure.described("x", ["numpy", "no-such-package"])
+
+
 def test_a_plot_is_written_where_matplotlib_is_here(tmp_path):
     pytest.importorskip("matplotlib")
     measure.plot(tmp_path / "new", "erase", {"telea": {1.0: 0.1, 12.0: 0.2}}, x="MP", y="s", title="t")

@@ -107,7 +107,8 @@ def test_a_command_gives_its_configuration_again() -> None:
         ({"files": 1.0}, "give --hole-files"),
         ({"strokes": 0.0, "objects": 0.0, "boxes": 0.0}, "one above 0"),
         ({"perceptual": "vgg19-conv3"}, "needs --vgg-weights"),
-        ({"batch": 0}, "1 or more"),
+        ({"batch": 0}, "--batch must be 1 or more, got 0"),
+        ({"panel_photos": 0}, "--panel-photos must be 1 or more, got 0"),
     ],
 )
 def test_values_that_cannot_work_are_one_clear_line(
@@ -124,9 +125,11 @@ def test_wrong_folders_end_the_command_with_one_line(tmp_path: Path, capsys: pyt
     assert main([*options, "--images", str(tmp_path / "nowhere")]) == 1
     assert main([*options, "--images", str(tmp_path)]) == 1
     assert main([*options, "--images", str(tmp_path), "--resume"]) == 1
+    assert main(["--resume", "--out", str(tmp_path / "mistyped")]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3 and all(line.startswith("train_pconv: ") for line in lines)
+    assert len(lines) == 4 and all(line.startswith("train_pconv: ") for line in lines)
     assert "is not there" in lines[0] and "holds no photos" in lines[1] and "nothing to resume" in lines[2]
+    assert "mistyped holds no run" in lines[3]
     assert not (tmp_path / "run").exists()
 
 

@@ -10,6 +10,7 @@ import pytest
 from numpy.random import default_rng
 from PIL import Image as PillowImage
 
+from train_pconv.config import LABEL_IMAGES
 from train_pconv.data import Samples, middle_square, random_crop, to_batch, validation_batches, vary_colour
 from train_pconv.feed import TfDataFeed
 from train_pconv.holes import HoleMix
@@ -56,7 +57,8 @@ def test_a_tree_of_folders_is_read_in_one_order_and_masks_are_left_out(tmp_path:
     for name in ("b/images/2.jpg", "b/masks/2.png", "a/images/1.JPEG", "a/readme.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert open_photos([str(tmp_path)], ("*/masks/*",)).names == ["a/images/1.JPEG", "b/images/2.jpg"]
+    assert open_photos([str(tmp_path)], LABEL_IMAGES).names == ["a/images/1.JPEG", "b/images/2.jpg"]
+    assert open_photos([str(tmp_path / "b")], LABEL_IMAGES).names == ["images/2.jpg"]
 
 
 def test_an_empty_folder_and_a_wrong_path_are_one_clear_line(tmp_path: Path) -> None:
@@ -94,6 +96,17 @@ def test_broken_photos_are_skipped_counted_and_named(tmp_path: Path) -> None:
     assert all(crop.shape == (16, 16, 3) for crop in crops)
     assert sorted(photos.broken) == ["half.jpg", "text.jpg"]
     assert "truncated" in photos.broken["half.jpg"]
+
+
+def test_a_broken_photo_does_not_break_its_namesake_of_another_folder(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "a" / "1.png").write_text("no photo")
+    PillowImage.new("RGB", (8, 8)).save(tmp_path / "b" / "1.png")
+    photos = Photos(open_photos([str(tmp_path / "a"), str(tmp_path / "b")]))
+    with pytest.raises(BrokenPhotoError):
+        photos.get(0)
+    assert photos.get(1).shape == (8, 8, 3)
 
 
 def test_only_broken_photos_end_in_an_error_and_not_in_a_loop(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,8 +136,9 @@ def test_wrong_options_are_one_line(photo_folder: Path, tmp_path: Path, capsys: 
     assert evaluate.main([*images, "--inpainters", "magic"]) == 1
     assert evaluate.main([*images, "--inpainters", f"pconv:{tmp_path / 'nowhere.npz'}"]) == 1
     assert evaluate.main([*images, "--area", "0.5", "0.2"]) == 1
+    assert evaluate.main([*images, "--sheet", str(tmp_path / "s.png"), "--sheet-photos", "0"]) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3 and all(line.startswith("evaluate: ") for line in lines)
+    assert len(lines) == 4 and all(line.startswith("evaluate: ") for line in lines)
 
 
 def test_an_export_holds_the_weights_and_its_card_says_where_they_come_from(
@@ -144,7 +146,9 @@ def test_an_export_holds_the_weights_and_its_card_says_where_they_come_from(
 ) -> None:
     out = tmp_path / "weights" / "files" / "pconv-tiny.npz"
     images = ["--images", str(photo_folder), "--all", "--photos", "2", "--sizes", "32"]
-    evaluate.main([*images, "--inpainters", f"telea,pconv:{bundle}", "--json", str(tmp_path / "e.json")])
+    other = shutil.copy(bundle, tmp_path / "other.npz")
+    names = f"telea,pconv:{bundle},pconv:{other}"
+    evaluate.main([*images, "--inpainters", names, "--json", str(tmp_path / "e.json")])
     with (tmp_path / "manifest.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["set", "file", "source", "licence"])
@@ -161,6 +165,7 @@ def test_an_export_holds_the_weights_and_its_card_says_where_they_come_from(
         "CC0-1.0",
         "trained for 7 steps",
         "| all | pconv-tiny |",
+        "| all | pconv:other.npz |",  # another net's figures are not this one's
     ):
         assert wanted in card
     assert "python -m train_pconv --preset" in card and str(tmp_path) not in card

@@ -143,7 +143,18 @@ def test_object_shapes_come_from_masks_folders_and_broken_files_are_named(tmp_pa
     source = ObjectShapes([tmp_path])
     shapes = {source.draw(default_rng(seed)).shape for seed in range(20)}
     assert shapes == {(10, 20), (128, 128)}  # a drawn blob in place of the broken one
-    assert [name.split(": ")[0] for name in source.broken] == [str(tmp_path / "masks" / "b.png")]
+    assert (
+        list(source.broken)
+        == list(HoleMix({"objects": 1.0}, shapes=source).broken)
+        == [str(tmp_path / "masks" / "b.png")]
+    )
+
+
+def test_a_black_and_white_mask_is_one_object(tmp_path: Path) -> None:
+    mask = np.zeros((30, 30), np.uint8)
+    mask[5:15, 5:25] = 255
+    PillowImage.fromarray(mask).save(tmp_path / "a.png")
+    assert ObjectShapes([tmp_path]).draw(default_rng(0)).shape == (10, 20)
 
 
 def test_coco_polygons_and_run_lengths_give_the_same_mask() -> None:

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,16 @@ def test_broken_files_are_passed_over_counted_and_named(label_folder):
     assert not names & broken
     with pytest.raises(BrokenSampleError, match=r"one/images/01\.png"):
         labelled.get(list(labelled.names).index("one/images/01.png"))
+
+
+def test_a_broken_photo_does_not_break_its_namesake_of_another_folder(label_folder, tmp_path):
+    shutil.copytree(label_folder, tmp_path / "again")
+    break_some(label_folder)
+    labelled = open_data([label_folder, tmp_path / "again"])
+    number = list(labelled.names).index("one/images/01.png")
+    with pytest.raises(BrokenSampleError):
+        labelled.get(number)
+    assert labelled.get(number + 24).image.shape == (48, 64, 3)
 
 
 def test_nothing_but_broken_files_is_an_error_that_says_so(label_folder):

@@ -103,20 +103,34 @@ def test_broken_photos_are_skipped_and_counted(
         photo.write_bytes(photo.read_bytes()[:50])
     run = Run(tiny("click-net", epochs=3, steps_per_epoch=3), "click-net")
     run.run()
-    assert run.labelled.broken and "broken photo 1, skipped: " in capsys.readouterr().err
+    assert run.labelled.broken and "broken file 1, skipped: " in capsys.readouterr().err
 
 
-def test_the_encoder_moves_slower_than_the_head(tiny: Callable[..., Recipe]) -> None:
-    run = Run(tiny("click-net", encoder_rate=0.01, frozen=("conv1",), clip_norm=0.0, ema=0.0, rate=1e-2), "click-net")
+def moved_by_a_step(recipe: Recipe) -> dict[str, float]:
+    """How far the encoder's layers move in a first step."""
+    run = Run(recipe, "click-net")
     encoder = run.task.net.get_layer("encoder")
     kernels = {name: encoder.get_layer(name).kernel for name in ("conv1", "fire5_squeeze1x1", "lateral16")}
     before = {name: np.array(kernel) for name, kernel in kernels.items()}
     run.trainee.step(run.task.prepare(run.task.collate([run.task.sample(index) for index in range(4)]), 0))
-    moved = {name: np.abs(np.array(kernel) - before[name]).max() for name, kernel in kernels.items()}
-    assert moved["conv1"] == 0
-    # Adam's first step is its rate, whatever the gradient.
-    assert moved["fire5_squeeze1x1"] == pytest.approx(1e-4, rel=0.05)
-    assert moved["lateral16"] == pytest.approx(1e-2, rel=0.05)
+    return {name: float(np.abs(np.array(kernel) - before[name]).max()) for name, kernel in kernels.items()}
+
+
+def test_an_encoder_that_knows_something_moves_slower_than_the_head(tiny: Callable[..., Recipe], tmp_path) -> None:
+    options: dict[str, Any] = {"encoder_rate": 0.01, "frozen": ("conv1",), "clip_norm": 0.0, "ema": 0.0, "rate": 1e-2}
+    # Adam's first step is its rate, whatever the gradient. Random layers learn like all others.
+    assert moved_by_a_step(tiny("click-net", **options)) == {
+        "conv1": pytest.approx(1e-2, rel=0.05),
+        "fire5_squeeze1x1": pytest.approx(1e-2, rel=0.05),
+        "lateral16": pytest.approx(1e-2, rel=0.05),
+    }
+    Run(tiny("click-net", epochs=1), "click-net").run()
+    start = str(tmp_path / "run" / "last.npz")
+    assert moved_by_a_step(tiny("click-net", start_from=start, out=str(tmp_path / "more"), **options)) == {
+        "conv1": 0,
+        "fire5_squeeze1x1": pytest.approx(1e-4, rel=0.05),
+        "lateral16": pytest.approx(1e-2, rel=0.05),
+    }
 
 
 def test_a_net_starts_from_a_bundle_of_another_input_size(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
@@ -140,9 +154,12 @@ def test_the_command_line_trains_resumes_and_refuses_in_one_line(
     assert main(["click-net", "--resume", "--out", recipe.out, "--epochs", "2"]) == 0
     assert main(["click-net", "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "b")]) == 1
     assert main(["click-net", "--out", str(tmp_path / "b")]) == 1
+    assert main(["click-net", "--resume", "--out", str(tmp_path / "b")]) == 1
+    assert main(["click-net", "--data", str(label_folder), "--out", str(tmp_path / "b"), "--panel-photos", "0"]) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train_segment: ")]
-    assert len(lines) == 3
+    assert len(lines) == 5
     assert "another run's" in lines[0] and "is not there" in lines[1] and "give --data" in lines[2]
+    assert "nothing to resume" in lines[3] and "--panel-photos must be 1 or more" in lines[4]
     assert read_state(Path(recipe.out) / "state.npz")[0]["step"] == 4
 
 

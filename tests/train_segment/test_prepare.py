@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.train_segment.conftest import draw
 from train_segment.data import open_data
 from train_segment.prepare import main
 
@@ -89,6 +90,19 @@ def test_the_command_of_the_readme_is_found():
     assert done.stderr == (
         "train_segment.data: no photos: give --coco FILE (instance annotations) or --data FOLDER (images and masks)\n"
     )
+
+
+def test_photos_whose_names_meet_are_all_kept(tmp_path):
+    for folder, stems in (("a", ("cat", "cat-2")), ("b", ("cat",))):
+        for stem in stems:
+            mask = np.zeros((40, 50), np.uint8)
+            mask[5:35, 5:40] = 1
+            draw(tmp_path / folder / "images" / f"{stem}.png", np.full((40, 50, 3), 90, np.uint8))
+            draw(tmp_path / folder / "masks" / f"{stem}.png", mask)
+    out = tmp_path / "out"
+    data = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert main(["subject", "--data", *data, "--out", str(out)]) == 0
+    assert sorted(path.name for path in (out / "images").iterdir()) == ["cat-2.jpg", "cat-3.jpg", "cat.jpg"]
 
 
 def test_a_photo_named_by_its_whole_path_is_written_below_the_folder_too(coco, tmp_path):

@@ -24,6 +24,7 @@ from train_segment.recipes import RECIPES
 from train_segment.recipes.pets import BACKGROUND, BORDER, PET, trimap_classes
 from train_segment.sources import Annotated
 from train_segment.subjects import RULES
+from training.checkpoint import read_state
 
 TINY = {
     "input_px": 32, "select": "all", "batch": 4, "epochs": 1, "steps_per_epoch": 2, "validation_fraction": 0.3,
@@ -54,6 +55,20 @@ def test_a_run_s_best_net_is_a_segmenter(name, label_folder, tmp_path):
     kinds = [json.loads(line) for line in (tmp_path / "run" / "scalars.jsonl").read_text().splitlines()]
     assert {"iou", "accuracy", "median_iou"} <= kinds[-1].keys()
     assert (tmp_path / "run" / "panels" / "epoch_001.png").is_file()
+
+
+def test_a_stopped_run_draws_the_dropouts_that_it_would_have_drawn(label_folder, tmp_path):
+    recipes = [tiny("tiramisu", label_folder, tmp_path / out, steps_per_epoch=3) for out in ("whole", "parts")]
+    Run(recipes[0], "tiramisu").run()
+    first = Run(recipes[1], "tiramisu")
+    first.stop_requested = True
+    first.run()
+    Run(recipes[1], "tiramisu", resume=True).run()
+    whole, parts = (read_state(tmp_path / out / "state.npz")[1] for out in ("whole", "parts"))
+    assert whole["random"]
+    for group, arrays in whole.items():
+        for name, array in arrays.items():
+            np.testing.assert_allclose(array, parts[group][name], atol=1e-6, err_msg=f"{group} {name}")
 
 
 def test_a_short_run_learns_the_red_squares(label_folder, tmp_path, capsys):

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 import segment.squeezenet_torch  # registers the backbone
 import train_segment.mask_rcnn.parts  # noqa: F401  (registers the assigner, the transform and the sampler)
 from segment.fast_roi_align import use_fast_roi_align
-from segment.small_mask_rcnn import MEANS, SmallMaskRCNN, model_config, read, test_steps
+from segment.small_mask_rcnn import FROZEN, MEANS, SmallMaskRCNN, model_config, read, test_steps
 from train_segment.mask_rcnn.convert import TRAIN_FILE, VALIDATION_FILE, classes_of, convert
 from train_segment.mask_rcnn.hooks import BundleHook, FiniteHook, PlainCheckpointHook, RateHook
 from train_segment.mask_rcnn.recipe import MaskRCNNRecipe
@@ -70,7 +70,8 @@ def build(recipe: MaskRCNNRecipe, net: SmallMaskRCNN) -> torch.nn.Module:
 
     init_default_scope("mmdet")
     torch.manual_seed(recipe.seed)
-    model = MODELS.build(ConfigDict(model_config(net, training=_learning(recipe))))
+    frozen = FROZEN if _knows(recipe) else ()
+    model = MODELS.build(ConfigDict(model_config(net, training=_learning(recipe), frozen=frozen)))
     model.init_weights()
     if recipe.start_from:
         other, state = read(Path(recipe.start_from))
@@ -121,7 +122,7 @@ def _runner(recipe: MaskRCNNRecipe, *, resume: bool) -> Runner:
                 "norm_decay_mult": 0.0,
                 "bias_decay_mult": 0.0,
                 "custom_keys": {
-                    "backbone": {"lr_mult": recipe.encoder_rate},
+                    "backbone": {"lr_mult": recipe.encoder_rate if _knows(recipe) else 1.0},
                     "backbone.top": {"lr_mult": 1.0},
                     "backbone.norms": {"lr_mult": 1.0, "decay_mult": 0.0},
                 },
@@ -145,6 +146,11 @@ def _runner(recipe: MaskRCNNRecipe, *, resume: bool) -> Runner:
         experiment_name=out.name,
         cfg=ConfigDict(recipe=asdict(recipe)),
     )
+
+
+def _knows(recipe: MaskRCNNRecipe) -> bool:
+    """Whether SqueezeNet's weights come from a file: random ones learn like all others, from the first layer on."""
+    return bool(recipe.start_from or recipe.encoder_weights)
 
 
 def _learning(recipe: MaskRCNNRecipe) -> dict[str, Any]:

@@ -92,6 +92,7 @@ class ClickNetTask:
         from segment.nets import squeezenet
         from segment.nets.click_net import build_click_net, read_click_net
         from segment.nets.configs import ClickNetConfig
+        from train_segment.encoders import hold_back
 
         self._recipe = recipe
         self.config = ClickNetConfig(
@@ -111,9 +112,10 @@ class ClickNetTask:
             self.net.set_weights(start.get_weights())
         elif recipe.encoder_weights:
             squeezenet.start_from(encoder, recipe.encoder_weights)
-        for layer in encoder.layers:
-            layer.trainable = not layer.name.startswith(tuple(recipe.frozen) or ("-",))
-        self.rate_factors: Mapping[str, float] = {"conv1": recipe.encoder_rate, "fire": recipe.encoder_rate}
+        known = bool(recipe.start_from or recipe.encoder_weights)
+        self.rate_factors: Mapping[str, float] = hold_back(
+            encoder, known=known, rate=recipe.encoder_rate, frozen=recipe.frozen
+        )
         hooks = [flip, copy_paste(labelled, training, recipe.paste), colour(recipe.colour)]
         self._samples = Samples(labelled, training, augment=hooks, min_share=recipe.min_share, seed=recipe.seed)
         held = [case for _, case in zip(range(recipe.validation_photos), cases(labelled, held_out), strict=False)]

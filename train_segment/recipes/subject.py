@@ -42,6 +42,7 @@ class SubjectRecipe(ProminentRecipe):
         from segment.nets import squeezenet
         from segment.nets.configs import SubjectConfig
         from segment.nets.subject import build_subject, read_subject, write_subject
+        from train_segment.encoders import hold_back
 
         config = SubjectConfig(trunk=self.trunk, blocks=self.blocks, input_px=self.input_px)
         net = build_subject(config)
@@ -50,9 +51,6 @@ class SubjectRecipe(ProminentRecipe):
         elif self.encoder_weights:
             squeezenet.start_from(net, self.encoder_weights)
         known = bool(self.start_from or self.encoder_weights)
-        for layer in net.layers:
-            # Layers that are to stay as they are must be something first.
-            layer.trainable = not (known and self.frozen and layer.name.startswith(tuple(self.frozen)))
-        factors = {"conv1": self.encoder_rate, "fire": self.encoder_rate} if known else {}
+        factors = hold_back(net, known=known, rate=self.encoder_rate, frozen=self.frozen)
         taught = Taught(net, config, write_subject, subject_or_nothing, rate_factors=factors)
         return ProminentTask(self, taught, labelled, training, held_out)
