@@ -7,7 +7,7 @@ time, and each has random numbers of its own: the same arguments give the same n
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import cv2
@@ -120,17 +120,27 @@ class Level:
         return _rows(self.features), self._guide_mean, self.targets, self.matches, self.corner
 
     def _in_bands(self, loop: Callable[..., Any], *arguments: Any) -> None:
-        """Calls loop(*arguments, band, first row, row behind the last): every second band, then the others."""
-        for first in (0, 1):
-            band_numbers = range(first, len(self._tops), 2)
-            if len(band_numbers) == 1:
-                self._in_band(loop, arguments, first)
-            else:
-                list(self._pool.map(lambda band: self._in_band(loop, arguments, band), band_numbers))
+        """Calls loop(*arguments, band, first row, row behind the last): bands in between wait for both neighbours."""
 
-    def _in_band(self, loop: Callable[..., Any], arguments: tuple[Any, ...], band: int) -> None:
-        start = self._tops[band]
-        loop(*arguments, band, start, min(len(self.targets), start + BAND_ROWS))
+        def work(band: int, *before: Future[None]) -> None:
+            for neighbour in before:
+                neighbour.result()
+            start = self._tops[band]
+            loop(*arguments, band, start, min(len(self.targets), start + BAND_ROWS))
+
+        if len(self._tops) == 1:
+            work(0)
+            return
+        # A band waits for what was submitted before it alone, so that a pool of one thread does not wait for itself.
+        at_work: dict[int, Future[None]] = {}
+        for band in range(0, len(self._tops) + 1, 2):
+            if band < len(self._tops):
+                at_work[band] = self._pool.submit(work, band)
+            if band > 0:
+                neighbours = (at_work[one] for one in (band - 2, band) if one in at_work)
+                at_work[band - 1] = self._pool.submit(work, band - 1, *neighbours)
+        for one in at_work.values():
+            one.result()
 
 
 def _rows(features: NDArray[Any]) -> NDArray[Any]:
