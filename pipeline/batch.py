@@ -2,7 +2,8 @@
 
 The order of things keeps a kill at any moment harmless. A photo is noted as started before its result can appear, so
 a file that is there for a started photo is this batch's own and is written again; one that is there for any other is
-somebody's, and is left alone. Results appear whole (pipeline.atomic), and are noted as done after that.
+somebody's, and is left alone. Results appear whole (pipeline.atomic), and are noted as done after that. A result that
+takes the photo's own place must not be edited again: a started photo that has changed since is taken as done.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pipeline.mask_job import has_masks
 from pipeline.remote import Place
 from pipeline.report import Reporter
 from pipeline.selection import Pick
+
+_TAKEN_AS_DONE = "it was being saved when the last run was stopped, and has changed: taken as done; look at it"
 
 
 class Runner(Protocol):
@@ -87,6 +90,8 @@ def run(
     for task in to_do:
         checked = _checked(task, job, journal, skip_existing=skip_existing)
         if isinstance(checked, Outcome):
+            if checked.status == "done":
+                journal.finish(checked, task, job)
             record(checked)
         else:
             ready.append(checked)
@@ -97,9 +102,10 @@ def run(
             yield task
 
     if ready:
+        by_target = {task.target: task for task in ready}
         with start_runner(len(ready)) as runner:
             for outcome in runner.run(started()):
-                journal.finish(outcome)
+                journal.finish(outcome, by_target[outcome.target], job)
                 record(outcome)
     journal.end()
     return [outcomes[task.target] for task in tasks], earlier
@@ -111,6 +117,8 @@ def _checked(task: Task, job: Job, journal: Journal, *, skip_existing: bool) -> 
         return Outcome(task.source, task.target, skipped=task.skip)
     if journal.is_started(task):  # a run was killed in the middle of it
         remove_partials(task.target)
+        if journal.is_overwritten(task, job):
+            return Outcome(task.source, task.target, files=(task.target,), notes=(_TAKEN_AS_DONE,))
         return replace(task, overwrite=True)
     if isinstance(job.effect, Masks):
         # A mask's name is known only when its object is: whoever writes it looks whether that one is free.

@@ -31,6 +31,13 @@ class Task:
     overwrite: bool = False
     skip: str = ""  # why it is left out; empty: it is to be done
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the result takes the photo's own name: what is read afterwards is what was written."""
+        if isinstance(self.source, Path) and isinstance(self.target, Path):
+            return os.path.realpath(self.source) == os.path.realpath(self.target)
+        return self.source == self.target
+
 
 def plan(
     inputs: Sequence[Place],

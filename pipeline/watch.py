@@ -6,14 +6,14 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from types import FrameType
 
 from pipeline import batch
 from pipeline.inputs import InputError, Task, with_kept_targets
 from pipeline.job import Job, Outcome
-from pipeline.journal import Journal
+from pipeline.journal import Journal, file_state
 from pipeline.remote import Place, Url
 from pipeline.report import Reporter, write_report
 
@@ -33,12 +33,14 @@ def watch(
     its file changes; one that failed too.
     """
     known: dict[Place, Outcome] = {}
+    written: dict[Place, object] = {}  # results, by their real paths, and their state as we left them
 
     class Collecting(Reporter):
         """What is told counts, though Ctrl-C may come before its round is over."""
 
         def tell(self, outcome: Outcome) -> None:
             known[outcome.source] = outcome
+            written.update({file.resolve(): file_state(file) for file in outcome.files})
             super().tell(outcome)
 
     before = signal.signal(signal.SIGTERM, _interrupt)  # as a service manager ends it
@@ -48,7 +50,7 @@ def watch(
             runner = stack.enter_context(start_runner(sys.maxsize))
             if not args.quiet and not args.json_lines:
                 print(f"watching {', '.join(map(str, args.inputs))}; Ctrl-C ends it", file=sys.stderr, flush=True)
-            for arrived in _arrivals(plan):
+            for arrived in _arrivals(plan, written):
                 tasks = with_kept_targets(arrived, journal.targets())
                 outcomes, _ = batch.run(
                     tasks, job, lambda _: nullcontext(runner), journal, reporter, skip_existing=args.skip_existing
@@ -64,8 +66,11 @@ def watch(
         signal.signal(signal.SIGTERM, before)
 
 
-def _arrivals(plan: Callable[[], list[Task]]) -> Iterator[list[Task]]:
-    """The tasks for photos that are new or have changed, whenever there are some."""
+def _arrivals(plan: Callable[[], list[Task]], written: Mapping[Place, object]) -> Iterator[list[Task]]:
+    """The tasks for photos that are new or have changed, whenever there are some.
+
+    written: the states of results, which may lie among the photos: as long as they have them they are no new photos.
+    """
     seen: dict[Place, tuple[int, int]] = {}
     taken: dict[Place, tuple[int, int]] = {}
     while True:
@@ -82,7 +87,8 @@ def _arrivals(plan: Callable[[], list[Task]]) -> Iterator[list[Task]]:
             # What has no pick yet may get one: its line in points.csv may come later.
             if seen.get(task.source) == current != taken.get(task.source) and not task.skip:
                 taken[task.source] = current
-                arrived.append(task)
+                if written.get(task.source.resolve()) != current:
+                    arrived.append(task)
         seen = now
         if arrived:
             yield arrived

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import pipeline.job
 from pipeline.__main__ import main
 from pipeline.journal import JOURNAL_FILE, Journal
 
@@ -167,7 +169,7 @@ def test_overwrite_does_a_finished_batch_again_but_goes_on_with_one_that_was_kil
     times = _times()
     stopped = iter([False, False, True])
     real = Journal.finish
-    monkeypatch.setattr(Journal, "finish", lambda self, outcome: _killed() if next(stopped) else real(self, outcome))
+    monkeypatch.setattr(Journal, "finish", lambda *noted: _killed() if next(stopped) else real(*noted))
     assert _run(capsys, *ERASE, "--overwrite")[0] == 130
     monkeypatch.setattr(Journal, "finish", real)
     again = _times()
@@ -175,6 +177,61 @@ def test_overwrite_does_a_finished_batch_again_but_goes_on_with_one_that_was_kil
     _, out, _ = _run(capsys, *ERASE, "--overwrite")
     assert out.splitlines()[-1].startswith("3 done (2 of them by an earlier run)")
     assert _times()["a.png"] == again["a.png"]
+
+
+IN_PLACE = ["photos", "--out", "photos", "--overwrite", "--box", "20,20,44,44", "--workers", "0"]
+
+
+@pytest.fixture
+def blurred_once(photos, capsys):
+    """The photos' results, made in another folder."""
+    assert _run(capsys, "blur", "photos", "--out", "once", "--box", "20,20,44,44", "--workers", "0")[0] == 0
+    return _results(Path("once"))
+
+
+@pytest.mark.parametrize("moment", ["before the result", "after the result", "after the note"])
+def test_photos_that_are_overwritten_are_edited_once_however_often_the_batch_is_stopped(
+    photos, capsys, monkeypatch, blurred_once, moment
+):
+    """Stopped in the second photo: the journal must know what it overwrote from what it has still to do."""
+    owner, name = (pipeline.job, "save") if moment == "before the result" else (Journal, "finish")
+    real, calls = getattr(owner, name), []
+
+    def stopped(*given):
+        calls.append(given)
+        if len(calls) == 2 and moment != "after the note":
+            _killed()
+        result = real(*given)
+        return _killed() if len(calls) == 2 else result
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, stopped)
+        assert _run(capsys, "blur", *IN_PLACE)[0] == 130
+    assert _results(Path("photos")) != blurred_once
+    code, out, err = _run(capsys, "blur", *IN_PLACE)
+    assert code == 0 and "3 done" in out
+    assert ("photos/b.png: note: it was being saved when the last run was stopped" in err) == (
+        moment == "after the result"
+    )
+    assert _results(Path("photos")) == blurred_once
+    assert [row["status"] for row in _report(Path("photos"))] == ["done"] * 3
+
+
+def test_another_edit_after_a_kill_is_done_on_what_was_overwritten_too(photos, capsys, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.journal.Journal.finish", _killed)
+        assert _run(capsys, "blur", *IN_PLACE)[0] == 130
+    assert _run(capsys, "replace", *IN_PLACE, "--with", "#102030")[0] == 0
+    assert np.asarray(Image.open("photos/a.png"))[0, 0].tolist() == [16, 32, 48]
+
+
+def test_a_journal_of_the_version_before_is_gone_on_with(photos, capsys):
+    _run(capsys, *ERASE)
+    with closing(sqlite3.connect(Path("done", JOURNAL_FILE))) as database:
+        database.executescript("ALTER TABLE photo DROP COLUMN edit; PRAGMA user_version = 1;")
+    code, out, err = _run(capsys, *ERASE)
+    assert (code, err) == (0, "")
+    assert out.startswith("3 done (3 of them by an earlier run)")
 
 
 def test_another_effect_on_the_same_folder_is_no_result_of_the_first(photos, capsys):
