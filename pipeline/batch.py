@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cache
 from typing import Protocol
 
 from pipeline.atomic import in_the_way, remove_partials
@@ -18,7 +19,7 @@ from pipeline.effects import Masks
 from pipeline.inputs import Task
 from pipeline.job import Job, Outcome, attempt, failure, load_models
 from pipeline.journal import Journal
-from pipeline.mask_job import has_masks
+from pipeline.mask_job import masks_in
 from pipeline.remote import Place
 from pipeline.report import Reporter
 from pipeline.selection import Pick
@@ -87,8 +88,9 @@ def run(
         reporter.tell(outcome)
 
     ready = []
+    masks = cache(masks_in)  # a folder is listed once, however many photos have their masks there
     for task in to_do:
-        checked = _checked(task, job, journal, skip_existing=skip_existing)
+        checked = _checked(task, job, journal, masks, skip_existing=skip_existing)
         if isinstance(checked, Outcome):
             if checked.status == "done":
                 journal.finish(checked, task, job)
@@ -111,7 +113,9 @@ def run(
     return [outcomes[task.target] for task in tasks], earlier
 
 
-def _checked(task: Task, job: Job, journal: Journal, *, skip_existing: bool) -> Task | Outcome:
+def _checked(
+    task: Task, job: Job, journal: Journal, masks: Callable[[Place], dict[str, Place]], *, skip_existing: bool
+) -> Task | Outcome:
     """The task as it is to be done, or what has become of it without any work."""
     if task.skip:
         return Outcome(task.source, task.target, skipped=task.skip)
@@ -120,14 +124,15 @@ def _checked(task: Task, job: Job, journal: Journal, *, skip_existing: bool) -> 
         if journal.is_overwritten(task, job):
             return Outcome(task.source, task.target, files=(task.target,), notes=(_TAKEN_AS_DONE,))
         return replace(task, overwrite=True)
-    if isinstance(job.effect, Masks):
-        # A mask's name is known only when its object is: whoever writes it looks whether that one is free.
-        if skip_existing and job.preview_px is None and has_masks(task.target):
-            return Outcome(task.source, task.target, skipped="it has masks")
+    if job.preview_px is not None:
         return task
-    if job.preview_px is None and task.target.exists():
-        if skip_existing:
-            return Outcome(task.source, task.target, skipped="its result exists")
-        if not task.overwrite:
-            return failure(task, FileExistsError(in_the_way(task.target)))
+    if isinstance(job.effect, Masks):
+        existing = masks(task.target.parent).get(task.target.name)
+    else:
+        existing = task.target if task.target.exists() else None
+    if existing is not None and skip_existing:
+        why = "it has masks" if isinstance(job.effect, Masks) else "its result exists"
+        return Outcome(task.source, task.target, skipped=why)
+    if existing is not None and not task.overwrite:  # asked before it is started, so that what was done stays noted
+        return failure(task, FileExistsError(in_the_way(existing)))
     return task

@@ -107,6 +107,26 @@ def document(photos: Sequence[AnnotatedPhoto]) -> dict[str, Any]:
     }
 
 
+def photos_of(document_: Any) -> list[AnnotatedPhoto]:
+    """What `document` made this file of. Raises ValueError if it did not: then there is more in it, or less."""
+    try:
+        labels = {one["id"]: one["name"] for one in document_["categories"]}
+        annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in document_["images"]}
+        for one in document_["annotations"]:
+            rest = {key: value for key, value in one.items() if key not in ("id", "image_id", "category_id")}
+            annotations[one["image_id"]].append({"label": labels[one["category_id"]], **rest})
+        photos = [
+            AnnotatedPhoto(image["file_name"], (image["height"], image["width"]), tuple(annotations[image["id"]]))
+            for image in document_["images"]
+        ]
+        is_ours = document(photos) == document_
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"it is no COCO file ({type(error).__name__}: {error})") from error
+    if not is_ours:
+        raise ValueError("it is a COCO file of another program")
+    return photos
+
+
 def run_lengths(mask: Mask) -> list[int]:
     """How many pixels in a row are outside, inside, outside, ...; column by column, outside first (perhaps 0)."""
     pixels = mask.ravel(order="F")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from inpaint import INPAINTERS
 from pipeline import picks
+from pipeline.coco import AnnotatedPhoto, document, photos_of
 from pipeline.edit import Color
 from pipeline.effects import Blur, CutOut, Effect, Erase, Masks, Outline, Replace
 from pipeline.film import is_video
@@ -18,7 +19,7 @@ from pipeline.job import Job, Outcome, check_target
 from pipeline.many import check_running, run_all
 from pipeline.models import Models, constructor_options, main_subject
 from pipeline.photo import Pixels
-from pipeline.remote import Url
+from pipeline.remote import Place, Url
 from pipeline.selection import Pick
 from pipeline.sheet import PREVIEW_PX
 from segment import SEGMENTERS, Click
@@ -105,7 +106,6 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
 def run_masks(args: argparse.Namespace) -> int:
     """Saves masks and boxes of every photo. Returns the exit code; raises as `run_effect` does."""
     from pipeline.atomic import in_the_way, write_bytes
-    from pipeline.coco import document
     from pipeline.journal import journal_file
 
     pick = _pick(args)
@@ -117,14 +117,34 @@ def run_masks(args: argparse.Namespace) -> int:
         args.out = args.inputs[0].with_name(f"{args.inputs[0].stem}-masks")
     _check_places(args)
     file = args.out / _MASKS_FILE
-    is_own = (args.journal or journal_file(args.out)).exists()
-    if not is_own and not args.overwrite and not args.dry_run and file.exists():
+    may_add = args.overwrite or args.skip_existing or (args.journal or journal_file(args.out)).exists()
+    if not may_add and not args.dry_run and file.exists():
         raise FileExistsError(in_the_way(file))
+    if not args.dry_run:
+        _annotated_earlier(file, overwrite=args.overwrite)  # what cannot be added to is said before any work
     outcomes, code = _run(args, pick, Masks())
     annotated = [outcome.annotated for outcome in outcomes if outcome.annotated]
     if annotated:
-        write_bytes(file, json.dumps(document(annotated)).encode(), overwrite=True)
+        names = {photo.file_name for photo in annotated}
+        # The masks of photos that were left alone this time are still there: so are their annotations.
+        kept = [photo for photo in _annotated_earlier(file, overwrite=args.overwrite) if photo.file_name not in names]
+        write_bytes(file, json.dumps(document([*kept, *annotated])).encode(), overwrite=True)
     return code
+
+
+def _annotated_earlier(file: Place, *, overwrite: bool) -> list[AnnotatedPhoto]:
+    """The photos that earlier runs annotated. overwrite: another program's file is replaced; else FileExistsError."""
+    if not file.exists():
+        return []
+    try:
+        return photos_of(json.loads(file.read_bytes()))
+    except (ValueError, RecursionError) as error:
+        if overwrite:
+            return []
+        raise FileExistsError(
+            f"{file} is there and is no list of Clickaway's masks ({error}): "
+            "give another --out folder, or allow overwriting (--overwrite)"
+        ) from error
 
 
 def _run(args: argparse.Namespace, pick: Pick, effect: Effect | Masks) -> tuple[list[Outcome], int]:

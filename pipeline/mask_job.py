@@ -25,10 +25,11 @@ def objects_to_save(image: Image, pick: Pick, models: Models) -> tuple[tuple[Sel
     return tuple(objects_of(image, pick.classes, models.clicked)), []
 
 
-def has_masks(target: Place) -> bool:
-    """Whether somebody has saved masks of that photo."""
-    file = re.compile(re.escape(target.name) + r"-\d+-[\w-]+\.png")
-    return any(file.fullmatch(name) for name in names_in(target.parent))
+def masks_in(folder: Place) -> dict[str, Place]:
+    """The name of each target that has masks in that folder, whoever saved them -> one of them."""
+    # The last number counts: photo-1-1-dog.png is of photo-1, not of photo.
+    found = (re.fullmatch(r"(.+)-\d+-[\w-]+\.png", name, re.DOTALL) for name in names_in(folder))
+    return {match[1]: folder / match[0] for match in found if match}
 
 
 def save_masks(found: Sequence[Selection], task: Task) -> tuple[tuple[Place, ...], coco.AnnotatedPhoto]:

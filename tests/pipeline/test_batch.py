@@ -354,6 +354,60 @@ def test_masks_of_a_batch_go_on_too(photos, capsys, fake_models):
     assert len(json.loads(document)["annotations"]) == 3 * 64
 
 
+def _annotated() -> dict[str, list[float]]:
+    """File name -> its one object's box, as m/annotations.json has it."""
+    document = json.loads(Path("m/annotations.json").read_text())
+    names = {image["id"]: image["file_name"] for image in document["images"]}
+    return {names[one["image_id"]]: one["bbox"] for one in document["annotations"]}
+
+
+def test_masks_again_on_a_folder_keep_the_annotations_and_the_state_of_photos_left_alone(photos, capsys, draw):
+    first = ["masks", "photos", "--out", "m", "--box", "40,30,60,50", "--workers", "0"]
+    other = ["masks", "photos", "--out", "m", "--box", "10,10,30,30", "--workers", "0"]
+    old, new = [40, 30, 20, 20], [10, 10, 20, 20]
+    assert _run(capsys, *first)[0] == 0
+    draw(photos / "photos" / "d.png", (7, 8, 9))
+    code, _, err = _run(capsys, *other)
+    assert code == 1 and err.count("exists already") == 3 and "m/a-1-object.png exists already" in err
+    assert _annotated() == {"a.png": old, "b.png": old, "trip/c.png": old, "d.png": new}
+    code, out, _ = _run(capsys, *first)
+    assert code == 1 and "3 done (3 of them by an earlier run), 1 failed" in out
+    assert _annotated() == {"a.png": old, "b.png": old, "trip/c.png": old, "d.png": new}
+    draw(photos / "photos" / "a.png", (70, 80, 90))
+    assert _run(capsys, *first, "--skip-existing")[0] == 0
+    assert _run(capsys, *other, "--overwrite")[0] == 0
+    assert _annotated() == dict.fromkeys(("a.png", "b.png", "trip/c.png", "d.png"), new)
+
+
+def test_masks_of_single_photos_in_one_folder_are_listed_together(photos, capsys):
+    masks = ["masks", "--out", "m", "--box", "10,10,30,30", "--workers", "0"]
+    assert _run(capsys, *masks, "photos/a.png")[0] == 0
+    code, out, err = _run(capsys, *masks, "photos/a.png", "--skip-existing")
+    assert (code, err) == (0, "") and "left out: it has masks" in out
+    assert _run(capsys, *masks, "photos/b.png", "--skip-existing")[0] == 0
+    assert list(_annotated()) == ["a.png", "b.png"]
+
+
+def test_a_photo_whose_name_begins_like_anothers_masks_is_not_taken_for_done(photos, capsys, draw):
+    draw(photos / "photos" / "a-1.png")
+    masks = ["masks", "--out", "m", "--box", "10,10,30,30", "--workers", "0", "--skip-existing"]
+    assert _run(capsys, *masks, "photos/a-1.png")[0] == 0
+    assert "left out" not in _run(capsys, *masks, "photos/a.png")[1]
+    assert Path("m/a-1-object.png").exists() and Path("m/a-1-1-object.png").exists()
+
+
+@pytest.mark.parametrize("content", ["{", '{"images": [], "annotations": [], "categories": [], "info": {}}'])
+def test_annotations_of_another_program_are_kept_or_overwritten_whole(photos, capsys, content):
+    masks = ["masks", "photos", "--out", "m", "--box", "10,10,30,30", "--workers", "0"]
+    assert _run(capsys, *masks)[0] == 0
+    Path("m/annotations.json").write_text(content)
+    code, _, err = _run(capsys, *masks)
+    assert code == 2 and err.startswith("clickaway masks: m/annotations.json is there and is no list of Clickaway's")
+    assert Path("m/annotations.json").read_text() == content
+    assert _run(capsys, *masks, "--overwrite")[0] == 0
+    assert len(_annotated()) == 3
+
+
 def test_masks_of_photos_of_one_name_do_not_share_files(photos, capsys, draw, fake_models):
     draw(photos / "photos" / "a.jpg")
     masks = ["masks", "photos", "--out", "m", "--class", "cat", "--segmenter", "squares", "--workers", "0"]
