@@ -131,11 +131,12 @@ def _root_names(inputs: Sequence[Place]) -> dict[Place, Path]:
 def with_kept_targets(tasks: Sequence[Task], earlier: Mapping[Place, Place]) -> list[Task]:
     """The tasks, those done earlier with the target that they had then; no two share one.
 
-    earlier: absolute source -> target. A photo that comes into a folder later must not change another's result's name.
+    earlier: source, as `Path.resolve` says it -> target. A photo that comes into a folder later must not change
+    another's result's name.
     """
     kept = {}
     for task in tasks:
-        target = earlier.get(task.source.absolute())
+        target = earlier.get(task.source.resolve())
         if target is not None and (target.parent, target.suffix) == (task.target.parent, task.target.suffix):
             kept[task.source] = target
     first = [replace(task, target=kept[task.source]) for task in tasks if task.source in kept]

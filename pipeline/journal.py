@@ -9,10 +9,10 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
-from pathlib import Path
+from dataclasses import asdict, fields, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -124,7 +124,7 @@ class Journal:
     def start(self, task: Task, job: Job) -> None:
         """Notes that a photo is being worked on; from now on its target is this journal's."""
         edit = _edit_fingerprint(task, job) if task.is_in_place else None
-        values = (self._key(task.target), _text(task.source.absolute()), fingerprint(task, job), edit)
+        values = (self._key(task.target), _text(task.source.resolve()), fingerprint(task, job), edit)
         with self._plain_errors():
             self._database.execute("INSERT OR REPLACE INTO photo VALUES (?, ?, ?, 'started', NULL, ?)", values)
 
@@ -137,11 +137,11 @@ class Journal:
             self._database.execute(query, values)
 
     def targets(self) -> dict[Place, Place]:
-        """Absolute source -> the target that it was given by an earlier run."""
+        """Source, as `Path.resolve` says it -> the target that it was given by an earlier run."""
         with self._plain_errors():
             rows = self._database.execute("SELECT source, target FROM photo").fetchall()
         out = self._out or Path()
-        return {place(os.fsdecode(source)): out / os.fsdecode(target) for source, target in rows}
+        return {place(os.fsdecode(source)).resolve(): out / os.fsdecode(target) for source, target in rows}
 
     def _row(self, query: str, key: str | bytes) -> tuple[Any, ...] | None:
         with self._plain_errors():
@@ -183,10 +183,10 @@ def _edit_fingerprint(task: Task, job: Job) -> str:
 def _asked(task: Task, job: Job) -> dict[str, object]:
     return {
         "mask": file_state(task.pick.mask_file),
-        "pick": task.pick,
+        "pick": replace(task.pick, mask_file=_real(task.pick.mask_file)),
         "effect": type(job.effect).__name__,
         "options": [_plain(getattr(job.effect, one.name)) for one in fields(job.effect)],
-        "models": job.models.__getstate__(),
+        "models": {name: _plain(value) for name, value in job.models.__getstate__().items()},
         "quality": job.quality,
         "metadata": (job.strip_metadata, job.note),
     }
@@ -210,7 +210,16 @@ def file_state(path: Place | None) -> tuple[int, int] | str | None:
 def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):  # repr would leave most of it out
         return value.shape, hashlib.sha256(value.tobytes()).hexdigest()
+    if isinstance(value, Path):
+        return _real(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
     return value
+
+
+def _real(path: Path | None) -> Path | None:
+    """The same however it is typed, and from whichever folder."""
+    return path.resolve() if path is not None else None
 
 
 def _text(path: Place) -> str | bytes:
@@ -225,7 +234,7 @@ def _text(path: Place) -> str | bytes:
 def _to_json(outcome: Outcome) -> str:
     left_out = ("source", "target", "preview", "trace")
     values = {one.name: getattr(outcome, one.name) for one in fields(outcome) if one.name not in left_out}
-    values["files"] = [str(file) for file in outcome.files]
+    values["files"] = [file.name for file in outcome.files]  # beside the target, wherever the folder is called from
     values["annotated"] = asdict(outcome.annotated) if outcome.annotated else None
     return json.dumps(values)
 
@@ -236,8 +245,7 @@ def _from_json(text: str, task: Task) -> Outcome:
     if annotated:
         size = tuple(annotated["image_hw"])
         annotated = AnnotatedPhoto(annotated["file_name"], size, tuple(annotated["annotations"]))
-    # Only whose results lie behind a URL has such files: a journal that came with a folder makes nobody ask a server.
-    meant = place if isinstance(task.target, Url) else Path
-    files = tuple(meant(file) for file in values.pop("files"))
+    # Journals of version 1 had whole paths, as they were typed then.
+    files = tuple(task.target.with_name(PurePath(file).name) for file in values.pop("files"))
     notes = tuple(values.pop("notes"))
     return Outcome(task.source, task.target, annotated=annotated, files=files, notes=notes, **values)

@@ -225,11 +225,39 @@ def test_another_edit_after_a_kill_is_done_on_what_was_overwritten_too(photos, c
     assert np.asarray(Image.open("photos/a.png"))[0, 0].tolist() == [16, 32, 48]
 
 
-def test_a_journal_of_the_version_before_is_gone_on_with(photos, capsys):
+def test_a_batch_is_the_same_however_its_folders_are_typed(photos, capsys, monkeypatch, draw):
+    for name in ("a.png", "b.png", "b.jpg.png", "trip/c.png"):
+        (photos / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.eye(64, dtype=bool)).save(photos / "masks" / name)
+
+    def cutout(inputs: str, out: str, masks: str) -> str:
+        code, said, err = _run(capsys, "cutout", inputs, "--out", out, "--masks", masks, "--workers", "0")
+        assert (code, err) == (0, "")
+        return said
+
+    cutout("photos", "done", "masks")
+    draw(photos / "photos" / "b.jpg")  # it comes later: b.png keeps the result's name that it had
+    assert "4 done (3 of them by an earlier run)" in cutout("photos", "done", "masks")
+    (photos / "elsewhere").mkdir()
+    monkeypatch.chdir(photos / "elsewhere")
+    for folder in ("..", "../elsewhere/..", str(photos)):
+        said = cutout(f"{folder}/photos", f"{folder}/done", f"{folder}/masks")
+        assert "4 done (4 of them by an earlier run)" in said
+    (photos / "done").rename(photos / "moved")
+    assert "4 done (4 of them by an earlier run)" in cutout("../photos", "../moved", "../masks")
+    assert len(list(photos.rglob("moved/*.png"))) == 3
+    assert _report(photos / "moved")[0]["output"] == "../moved/a.png"
+
+
+def test_a_journal_of_the_version_before_is_gone_on_with(photos, capsys, monkeypatch):
     _run(capsys, *ERASE)
     with closing(sqlite3.connect(Path("done", JOURNAL_FILE))) as database:
         database.executescript("ALTER TABLE photo DROP COLUMN edit; PRAGMA user_version = 1;")
-    code, out, err = _run(capsys, *ERASE)
+        # Its files were noted as they were typed.
+        database.execute("""UPDATE photo SET outcome = json_set(outcome, '$.files[0]', 'done/' || target)""")
+        database.commit()
+    (photos / "done").rename(photos / "moved")
+    code, out, err = _run(capsys, *("moved" if word == "done" else word for word in ERASE))
     assert (code, err) == (0, "")
     assert out.startswith("3 done (3 of them by an earlier run)")
 
