@@ -76,8 +76,9 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
     source = args.inputs[0]
     folder = args.out or source.parent
     target = args.output or folder / f"{source.stem}{_SUFFIX[args.command]}{source.suffix}"
-    models = film_models(_models(args, pick))
-    notes = models.subject_notes if not pick.classes else []
+    by_class = bool(pick.classes or pick.everything)
+    models = film_models(_models(args, pick), by_class=by_class)
+    notes = [] if by_class else models.subject_notes
     for note in notes:
         print(f"{source}: note: {note}", file=sys.stderr)
     with tqdm(unit="frame", disable=None if not args.quiet else True) as bar:

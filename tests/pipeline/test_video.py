@@ -32,6 +32,21 @@ def scene(x: int, hw=HW):
     return frame.astype(np.uint8), mask
 
 
+class BallSegmenter:
+    """A test double that knows classes: what is bright is a ball, what is dark the ground."""
+
+    classes = ("ball", "ground")
+
+    def encode(self, image):
+        return image[..., 0] > 150
+
+    def select(self, encoding, clicks=()):
+        return self.instances(encoding)
+
+    def instances(self, encoding):
+        return [Selection(encoding, "ball", 0.9), Selection(~encoding, "ground", 0.8)]
+
+
 class BrightSegmenter:
     """A test double: what is bright is the subject."""
 
@@ -47,7 +62,7 @@ class BrightSegmenter:
 @pytest.fixture(autouse=True)
 def bright(monkeypatch):
     module = types.ModuleType("clickaway_test_films")
-    module.BrightSegmenter = BrightSegmenter
+    module.BrightSegmenter, module.BallSegmenter = BrightSegmenter, BallSegmenter
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(segment.SEGMENTERS, "bright", f"{module.__name__}:BrightSegmenter")
 
@@ -186,6 +201,20 @@ def test_options_of_photos_are_refused_for_films_and_nothing_is_written(clip, ca
     assert main(["blur", str(clip), "--segmenter", "bright", *words]) == 2
     assert f"{words[0]} is for photos" in capsys.readouterr().err
     assert sorted(clip.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"), [(["--class", "ball"], (36, 30)), (["--class", "ground"], (5, 90)), (["--all"], (36, 30))]
+)
+def test_objects_of_classes_are_found_by_the_net_that_knows_them(clip, monkeypatch, options, kept):
+    monkeypatch.setitem(segment.SEGMENTERS, "auto", "clickaway_test_films:BallSegmenter")
+    target = clip.with_name("out.avi")
+    assert main(["replace", str(clip), *options, "--with", "#0000ff", "-o", str(target), "-q"]) == 0
+    (before, *_), (after, *_) = read(clip), read(target)
+    assert np.abs(after[kept].astype(int) - before[kept]).max() < 40
+    other = (5, 90) if options[-1] == "ball" else (36, 30)
+    is_blue = np.abs(after[other].astype(int) - (0, 0, 255)).max() < 40
+    assert is_blue == (options != ["--all"])
 
 
 def test_a_film_with_larger_frames_than_are_allowed_is_refused_before_it_is_decoded(clip, capsys, monkeypatch):
