@@ -67,7 +67,7 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
 
     if len(args.inputs) > 1:
         raise InputError("a film is done by itself: give one")
-    for option in _OF_PHOTOS:
+    for option in (*_OF_PHOTOS, *_LISTS):
         if getattr(args, option) not in (None, False, "local"):
             raise InputError(f"--{option.replace('_', '-')} is for photos: a film is done by itself, and at once")
     _check_places(args)

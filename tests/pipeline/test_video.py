@@ -194,11 +194,15 @@ def test_the_command_writes_beside_the_film_and_says_how_fast(clip, capsys):
         ["--memory", "1"],
         ["--engine", "ray"],
         ["--json-lines"],
+        ["--points", "gone.csv"],
+        ["--boxes", "gone.csv"],
+        ["--masks", "gone"],
+        ["--coco", "gone.json", "--class", "person"],
     ],
 )
 def test_options_of_photos_are_refused_for_films_and_nothing_is_written(clip, capsys, words):
     before = sorted(clip.parent.rglob("*"))
-    assert main(["blur", str(clip), "--segmenter", "bright", *words]) == 2
+    assert main(["blur", str(clip), *words]) == 2
     assert f"{words[0]} is for photos" in capsys.readouterr().err
     assert sorted(clip.parent.rglob("*")) == before
 
