@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.atomic import shortened
 from pipeline.image_io import MAX_PIXELS
 from pipeline.remote import Place
 from segment.base import Image
@@ -74,7 +75,7 @@ def rewrite(
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise VideoError(f"{target} cannot be written: {error.strerror}: {target.parent}") from error
-        partial = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}.partial{target.suffix}")
+        partial = target.with_name(f".{shortened(target.stem)}.{secrets.token_hex(4)}.partial{target.suffix}")
         try:
             with av.open(str(partial.absolute()), "w", options=_container_options(target)) as out:
                 output = _Output(out, film, target.suffix.lower())
