@@ -126,9 +126,9 @@ def edit_photo(photo: Photo, task: Task, job: Job) -> Edited:
     if isinstance(effect, Masks):
         from pipeline.mask_job import objects_to_save
 
-        found, more = objects_to_save(photo.rgb, pick, job.models)
+        found, more = objects_to_save(photo.rgb, pick, job.models, max_pixels=job.max_pixels)
         return Edited(photo, found, (*photo.notes, *more), _preview(photo, found, job))
-    selection, chosen_notes = choose(photo.rgb, pick, job.models)
+    selection, chosen_notes = choose(photo.rgb, pick, job.models, max_pixels=job.max_pixels)
     notes = (*photo.notes, *chosen_notes)
     if job.preview_px is not None:
         return Edited(photo, (selection,), notes, _preview(photo, (selection,), job))

@@ -14,13 +14,15 @@ from pipeline.selection import Pick, choose, objects_of
 from segment.base import Image, Selection
 
 
-def objects_to_save(image: Image, pick: Pick, models: Models) -> tuple[tuple[Selection, ...], list[str]]:
+def objects_to_save(
+    image: Image, pick: Pick, models: Models, *, max_pixels: int
+) -> tuple[tuple[Selection, ...], list[str]]:
     """The objects of the pick's classes, one by one; its one selection; or, if it is empty, all objects. And notes.
 
-    Raises as `pipeline.selection.choose` does.
+    max_pixels, Raises: as in `pipeline.selection.choose`.
     """
     if pick.needs_no_model or pick.clicks:
-        selection, notes = choose(image, pick, models)
+        selection, notes = choose(image, pick, models, max_pixels=max_pixels)
         return (selection,), notes
     return tuple(objects_of(image, pick.classes, models.clicked)), []
 
