@@ -78,7 +78,7 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
     target = args.output or folder / f"{source.stem}{_SUFFIX[args.command]}{source.suffix}"
     by_class = bool(pick.classes or pick.everything)
     models = film_models(_models(args, pick), by_class=by_class)
-    notes = [] if by_class else models.subject_notes
+    notes = [] if by_class or args.quiet else models.subject_notes
     for note in notes:
         print(f"{source}: note: {note}", file=sys.stderr)
     with tqdm(unit="frame", disable=None if not args.quiet else True) as bar:
