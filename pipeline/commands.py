@@ -183,6 +183,8 @@ def _pick(args: argparse.Namespace) -> Pick:
         raise ValueError("say what to erase: --at X,Y, --box X0,Y0,X1,Y1, --mask FILE, --class NAME or --subject")
     if args.alternative > 1 and used and used[0] not in ("--at", "--points", "--subject"):
         raise ValueError(f"--alternative chooses among the answers to --at or --subject; {used[0]} has one answer")
+    if args.alternative > 1 and not used and args.command == "masks":
+        raise ValueError("--alternative chooses among the answers to --at; without it masks saves all objects")
     if used in (["--box"], ["--mask"], ["--boxes"], ["--masks"], ["--coco"]):
         idle = [("--segmenter", args.segmenter), ("--checkpoint", args.checkpoint)]
         idle += [("--score-threshold", args.score_threshold), ("--refine", args.refine)]

@@ -180,6 +180,7 @@ def test_notes_go_to_stderr(folder, capsys):
         (["erase", "photo.png", "--class", "cat,,dog"], "expected names with commas between"),
         (["erase"], "the following arguments are required: PHOTO"),
         (["paint", "photo.png"], "invalid choice: 'paint'"),
+        (["masks", "photo.png", "--alternative", "7"], "--alternative chooses among the answers to --at; without it"),
         (["masks", "album"], "say where the masks go with --out DIR"),
     ],
 )
