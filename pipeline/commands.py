@@ -63,6 +63,7 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
     """Does blur or replace on one film. Returns the exit code."""
     from tqdm import tqdm
 
+    from pipeline.interrupt import on_sigterm
     from pipeline.video import film_models, process_video
 
     if len(args.inputs) > 1:
@@ -81,7 +82,7 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
     notes = [] if by_class or args.quiet else models.subject_notes
     for note in notes:
         print(f"{source}: note: {note}", file=sys.stderr)
-    with tqdm(unit="frame", disable=None if not args.quiet else True) as bar:
+    with on_sigterm(), tqdm(unit="frame", disable=None if not args.quiet else True) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total or None

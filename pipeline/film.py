@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -73,10 +75,13 @@ def rewrite(
         _check_size(film.streams.video[0].codec_context, source, max_pixels)  # before anything is decoded
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            _remove_partials(target)
+            partial = target.with_name(f".{shortened(target.stem)}.{secrets.token_hex(4)}.partial{target.suffix}")
+            held = partial.open("xb")
         except OSError as error:
             raise VideoError(f"{target} cannot be written: {error.strerror}: {target.parent}") from error
-        partial = target.with_name(f".{shortened(target.stem)}.{secrets.token_hex(4)}.partial{target.suffix}")
         try:
+            _lock(held)
             with av.open(str(partial.absolute()), "w", options=_container_options(target)) as out:
                 output = _Output(out, film, target.suffix.lower())
                 for part in _parts(film, source):
@@ -91,12 +96,32 @@ def rewrite(
                 if not count:
                     raise VideoError(f"{source} cannot be read: it holds no frame")
                 output.finish()
+            held.close()  # Windows renames no file that is open
             partial.replace(target)
         except av.error.FFmpegError as error:
             raise VideoError(f"{target} cannot be written: {_said(error)}") from error
         finally:
+            held.close()
             partial.unlink(missing_ok=True)
     return count
+
+
+def _remove_partials(target: Path) -> None:
+    """Removes what writers of that film left beside it when they were killed; not what one at work has locked."""
+    names = f".{glob.escape(shortened(target.stem))}.{'[0-9a-f]' * 8}.partial{glob.escape(target.suffix)}"
+    for partial in target.parent.glob(names):
+        with suppress(OSError), partial.open("rb") as file:
+            _lock(file)
+            partial.unlink()
+
+
+def _lock(file: BinaryIO) -> None:
+    """Says that this process is at work on the file, as long as it lives. Raises OSError if another one is."""
+    if os.name == "nt":  # nobody removes a file there that another process has open
+        return
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class _Output:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from types import FrameType
 
 from pipeline import batch
 from pipeline.inputs import InputError, Task, with_kept_targets
+from pipeline.interrupt import on_sigterm
 from pipeline.job import Job, Outcome, one_line
 from pipeline.journal import Journal, file_state
 from pipeline.remote import Place, Url
@@ -44,10 +43,9 @@ def watch(
             written.update({file.resolve(): file_state(file) for file in outcome.files})
             super().tell(outcome)
 
-    before = signal.signal(signal.SIGTERM, _interrupt)  # as a service manager ends it
     try:
         # No bar: nobody knows how many will come.
-        with ExitStack() as stack, Collecting(args.command, 1, **_manner(args)) as reporter:
+        with on_sigterm(), ExitStack() as stack, Collecting(args.command, 1, **_manner(args)) as reporter:
             runner = stack.enter_context(start_runner(sys.maxsize))
             if not args.quiet and not args.json_lines:
                 print(f"watching {', '.join(map(str, args.inputs))}; Ctrl-C ends it", file=sys.stderr, flush=True)
@@ -63,8 +61,6 @@ def watch(
         if known:
             write_report(list(known.values()), args.out)
         return list(known.values())
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _arrivals(plan: Callable[[], list[Task]], written: Mapping[Place, object], command: str) -> Iterator[list[Task]]:
@@ -113,7 +109,3 @@ def _with_states(tasks: list[Task]) -> list[tuple[Task, tuple[int, int]]]:
 
 def _manner(args: argparse.Namespace) -> dict[str, bool]:
     return {"quiet": args.quiet, "json_lines": args.json_lines, "debug": args.debug}
-
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt

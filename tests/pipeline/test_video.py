@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -219,6 +221,20 @@ def test_objects_of_classes_are_found_by_the_net_that_knows_them(clip, monkeypat
     other = (5, 90) if options[-1] == "ball" else (36, 30)
     is_blue = np.abs(after[other].astype(int) - (0, 0, 255)).max() < 40
     assert is_blue == (options != ["--all"])
+
+
+def test_sigterm_leaves_nothing_behind(clip, capsys, monkeypatch):
+    def ended(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setattr("pipeline.video.follow", ended)
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody was told"))  # or it would end these tests
+    try:
+        assert main(["blur", str(clip), "--segmenter", "bright", "-o", str(clip.with_name("out.mp4"))]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [path.name for path in clip.parent.iterdir()] == ["clip.avi"]
 
 
 def test_a_film_with_larger_frames_than_are_allowed_is_refused_before_it_is_decoded(clip, capsys, monkeypatch):
