@@ -13,7 +13,7 @@ from pipeline import picks
 from pipeline.coco import AnnotatedPhoto, document, photos_of
 from pipeline.edit import Color
 from pipeline.effects import Blur, CutOut, Effect, Erase, Masks, Outline, Replace
-from pipeline.film import is_video
+from pipeline.film import CODECS, is_video
 from pipeline.inputs import InputError, Task, plan
 from pipeline.job import Job, Outcome, check_target
 from pipeline.many import check_running, run_all
@@ -76,7 +76,8 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
         raise InputError("a film must lie on this machine, and its result too: copy it here")
     source = args.inputs[0]
     folder = args.out or source.parent
-    target = args.output or folder / f"{source.stem}{_SUFFIX[args.command]}{source.suffix}"
+    extension = source.suffix if source.suffix.lower() in CODECS else ".mp4"
+    target = args.output or folder / f"{source.stem}{_SUFFIX[args.command]}{extension}"
     by_class = bool(pick.classes or pick.everything)
     models = film_models(_models(args, pick), by_class=by_class)
     notes = [] if by_class or args.quiet else models.subject_notes

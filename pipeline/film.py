@@ -32,6 +32,8 @@ CODECS = {  # extension -> encoder that browsers and players know there, and its
     ".webm": ("libvpx-vp9", {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
     ".avi": ("mjpeg", {"qmin": "2", "qmax": "3"}),
 }
+# Extensions of those formats below that are read but not written.
+_READ_ONLY = (".3gp", ".3g2", ".asf", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".wmv")
 # What a file may be: FFmpeg also opens playlists, which name other files and addresses for it to read.
 _FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mjpeg"
 _INPUT = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
@@ -45,8 +47,8 @@ class VideoError(ValueError):
 
 
 def is_video(path: Place) -> bool:
-    """Whether its name is a film's."""
-    return path.suffix.lower() in CODECS
+    """Whether its name is that of a film that can be read; CODECS are those that can be written."""
+    return path.suffix.lower() in (*CODECS, *_READ_ONLY)
 
 
 def rewrite(
@@ -66,7 +68,7 @@ def rewrite(
     say). Returns the number of frames.
     Raises VideoError where the film cannot be read or written; the target is then not there, or still the old one.
     """
-    if not is_video(target):
+    if target.suffix.lower() not in CODECS:
         raise VideoError(f"{target} cannot be written: films are {', '.join(CODECS)}")
     import av
 

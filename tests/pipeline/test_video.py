@@ -9,6 +9,7 @@ import time
 import types
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -182,6 +183,23 @@ def test_the_command_writes_beside_the_film_and_says_how_fast(clip, capsys):
     assert "exists already" in capsys.readouterr().err
     assert main(["blur", str(clip), "--at", "3,3", "-o", str(clip.with_name("x.avi"))]) != 0
     assert "a click, a box or a mask is of one picture" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("extension", "codec"), [(".mts", "mpeg2video"), (".FLV", "flv1"), (".wmv", "msmpeg4v3"), (".mpg", "mpeg2video")]
+)
+def test_films_of_formats_that_are_only_read_become_mp4(tmp_path, capsys, extension, codec):
+    clip = tmp_path / f"clip{extension}"
+    with av.open(str(clip), "w") as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = HW[1], HW[0], "yuv420p"
+        for number in range(8):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(scene(30 + 3 * number)[0], format="rgb24")))
+        out.mux(stream.encode(None))
+    assert main(["blur", str(clip), "--segmenter", "bright"]) == 0
+    assert len(read(tmp_path / "clip-blurred.mp4")) == 8
+    assert main(["blur", str(clip), "--segmenter", "bright", "-o", str(tmp_path / f"out{extension}")]) == 2
+    assert "films are .mp4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
