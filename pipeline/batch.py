@@ -17,14 +17,12 @@ from typing import Protocol
 from pipeline.atomic import in_the_way, remove_partials
 from pipeline.effects import Masks
 from pipeline.inputs import Task
-from pipeline.job import Job, Outcome, attempt, failure, load_models
+from pipeline.job import Job, Outcome, attempt, failure, load_models, taken_as_done
 from pipeline.journal import Journal
 from pipeline.mask_job import masks_in
 from pipeline.remote import Place
 from pipeline.report import Reporter
 from pipeline.selection import Pick
-
-_TAKEN_AS_DONE = "it was being saved when the last run was stopped, and has changed: taken as done; look at it"
 
 
 class Runner(Protocol):
@@ -122,7 +120,7 @@ def _checked(
     if journal.is_started(task):  # a run was killed in the middle of it
         remove_partials(task.target)
         if journal.is_overwritten(task, job):
-            return Outcome(task.source, task.target, files=(task.target,), notes=(_TAKEN_AS_DONE,))
+            return taken_as_done(task)
         return replace(task, overwrite=True)
     if job.preview_px is not None:
         return task

@@ -184,6 +184,15 @@ def failure(task: Task, error: Exception) -> Outcome:
     return Outcome(task.source, task.target, error=text if named else f"{source}: {text}", trace=trace)
 
 
+def taken_as_done(task: Task) -> Outcome:
+    """The outcome of a photo that has changed under a process that was to overwrite it and is gone: by it, most likely.
+
+    To edit it again might be once too often; but somebody else may have changed it, so the person is told.
+    """
+    note = "it was being overwritten when the work on it was cut off, and has changed: taken as done; look at it"
+    return Outcome(task.source, task.target, files=(task.target,), notes=(note,))
+
+
 def load_models(job: Job, pick: Pick) -> None:
     """Loads the models that such photos need and checks the classes: what is amiss is known before the first photo.
 

@@ -210,7 +210,7 @@ def test_photos_that_are_overwritten_are_edited_once_however_often_the_batch_is_
     assert _results(Path("photos")) != blurred_once
     code, out, err = _run(capsys, "blur", *IN_PLACE)
     assert code == 0 and "3 done" in out
-    assert ("photos/b.png: note: it was being saved when the last run was stopped" in err) == (
+    assert ("photos/b.png: note: it was being overwritten when the work on it was cut off" in err) == (
         moment == "after the result"
     )
     assert _results(Path("photos")) == blurred_once
