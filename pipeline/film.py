@@ -83,7 +83,8 @@ def rewrite(
         except OSError as error:
             raise VideoError(f"{target} cannot be written: {error.strerror}: {target.parent}") from error
         try:
-            _lock(held)
+            with suppress(OSError):  # some network disks know no locks: what is left there stays
+                _lock(held)
             with av.open(str(partial.absolute()), "w", options=_container_options(target)) as out:
                 output = _Output(out, film, target.suffix.lower())
                 for part in _parts(film, source):

@@ -35,7 +35,10 @@ class Task:
     def is_in_place(self) -> bool:
         """Whether the result takes the photo's own name: what is read afterwards is what was written."""
         if isinstance(self.source, Path) and isinstance(self.target, Path):
-            return os.path.realpath(self.source) == os.path.realpath(self.target)
+            try:
+                return self.source.samefile(self.target)  # by whatever link, on file systems that take A for a too
+            except OSError:  # one of them is not there
+                return False
         return self.source == self.target
 
 

@@ -141,7 +141,7 @@ class Journal:
         with self._plain_errors():
             rows = self._database.execute("SELECT source, target FROM photo").fetchall()
         out = self._out or Path()
-        return {place(os.fsdecode(source)).resolve(): out / os.fsdecode(target) for source, target in rows}
+        return {place(os.fsdecode(source)): out / os.fsdecode(target) for source, target in rows}
 
     def _row(self, query: str, key: str | bytes) -> tuple[Any, ...] | None:
         with self._plain_errors():
