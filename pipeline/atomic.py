@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline import remote
 from pipeline.remote import Place, Url
 
-_LONGEST = 100  # characters of a name that go into the name of its partial file: file systems take about 255 bytes
+_LONGEST = 100  # bytes of a name that go into the name of its partial file: file systems take about 255
 
 
 def in_the_way(path: Place) -> str:
@@ -34,7 +34,7 @@ def write_bytes(path: Place, data: bytes, *, overwrite: bool = False) -> None:
     except RuntimeError as error:  # Python's way to say it before 3.13
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
     # Hidden, and without the photo's extension: a listing of the folder does not take it for a photo.
-    partial = path.with_name(f".{path.name[:_LONGEST]}.{secrets.token_hex(4)}.partial")
+    partial = path.with_name(f".{shortened(path.name)}.{secrets.token_hex(4)}.partial")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError as error:  # said of the name that the person knows
@@ -59,8 +59,13 @@ def remove_partials(path: Place) -> None:
         remote.remove_partials(path)
         return
     path = path.resolve()
-    for partial in path.parent.glob(f".{glob.escape(path.name[:_LONGEST])}.{'[0-9a-f]' * 8}.partial"):
+    for partial in path.parent.glob(f".{glob.escape(shortened(path.name))}.{'[0-9a-f]' * 8}.partial"):
         partial.unlink(missing_ok=True)
+
+
+def shortened(name: str) -> str:
+    """The beginning of a file's name, not cut within a character: some file systems take whole ones alone."""
+    return os.fsencode(name)[:_LONGEST].decode("utf-8", "ignore")
 
 
 def _link_new(partial: Path, path: Path) -> None:

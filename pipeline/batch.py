@@ -2,7 +2,8 @@
 
 The order of things keeps a kill at any moment harmless. A photo is noted as started before its result can appear, so
 a file that is there for a started photo is this batch's own and is written again; one that is there for any other is
-somebody's, and is left alone. Results appear whole (pipeline.atomic), and are noted as done after that.
+somebody's, and is left alone. Results appear whole (pipeline.atomic), and are noted as done after that. A result that
+takes the photo's own place must not be edited again: a started photo that has changed since is taken as done.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import cache
 from typing import Protocol
 
 from pipeline.atomic import in_the_way, remove_partials
 from pipeline.effects import Masks
 from pipeline.inputs import Task
-from pipeline.job import Job, Outcome, attempt, failure, load_models
+from pipeline.job import Job, Outcome, attempt, failure, load_models, taken_as_done
 from pipeline.journal import Journal
-from pipeline.mask_job import has_masks
+from pipeline.mask_job import masks_in
 from pipeline.remote import Place
 from pipeline.report import Reporter
 from pipeline.selection import Pick
@@ -84,9 +86,12 @@ def run(
         reporter.tell(outcome)
 
     ready = []
+    masks = cache(masks_in)  # a folder is listed once, however many photos have their masks there
     for task in to_do:
-        checked = _checked(task, job, journal, skip_existing=skip_existing)
+        checked = _checked(task, job, journal, masks, skip_existing=skip_existing)
         if isinstance(checked, Outcome):
+            if checked.status == "done":
+                journal.finish(checked, task, job)
             record(checked)
         else:
             ready.append(checked)
@@ -97,29 +102,35 @@ def run(
             yield task
 
     if ready:
+        by_target = {task.target: task for task in ready}
         with start_runner(len(ready)) as runner:
             for outcome in runner.run(started()):
-                journal.finish(outcome)
+                journal.finish(outcome, by_target[outcome.target], job)
                 record(outcome)
     journal.end()
     return [outcomes[task.target] for task in tasks], earlier
 
 
-def _checked(task: Task, job: Job, journal: Journal, *, skip_existing: bool) -> Task | Outcome:
+def _checked(
+    task: Task, job: Job, journal: Journal, masks: Callable[[Place], dict[str, Place]], *, skip_existing: bool
+) -> Task | Outcome:
     """The task as it is to be done, or what has become of it without any work."""
     if task.skip:
         return Outcome(task.source, task.target, skipped=task.skip)
     if journal.is_started(task):  # a run was killed in the middle of it
         remove_partials(task.target)
+        if journal.is_overwritten(task, job):
+            return taken_as_done(task)
         return replace(task, overwrite=True)
-    if isinstance(job.effect, Masks):
-        # A mask's name is known only when its object is: whoever writes it looks whether that one is free.
-        if skip_existing and job.preview_px is None and has_masks(task.target):
-            return Outcome(task.source, task.target, skipped="it has masks")
+    if job.preview_px is not None:
         return task
-    if job.preview_px is None and task.target.exists():
-        if skip_existing:
-            return Outcome(task.source, task.target, skipped="its result exists")
-        if not task.overwrite:
-            return failure(task, FileExistsError(in_the_way(task.target)))
+    if isinstance(job.effect, Masks):
+        existing = masks(task.target.parent).get(task.target.name)
+    else:
+        existing = task.target if task.target.exists() else None
+    if existing is not None and skip_existing:
+        why = "it has masks" if isinstance(job.effect, Masks) else "its result exists"
+        return Outcome(task.source, task.target, skipped=why)
+    if existing is not None and not task.overwrite:  # asked before it is started, so that what was done stays noted
+        return failure(task, FileExistsError(in_the_way(existing)))
     return task

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.text import quoted
 from segment.base import Mask, Selection
 from segment.mask_ops import box_xyxy
 
@@ -59,7 +60,8 @@ def segment(annotation: Mapping[str, Any], image_hw: tuple[int, int], label: str
     """The object of one of a COCO file's annotations. Raises ValueError if it makes no sense."""
     score = float(annotation.get("score", 1.0))
     match annotation.get("segmentation"):
-        case {"size": [height, width], "counts": str() | list() as counts}:
+        case {"size": [*size], "counts": str() | list() as counts}:
+            height, width = _whole_hw(size)
             runs = decode_runs(counts) if isinstance(counts, str) else [int(run) for run in counts]
             if sum(runs) != height * width or min(runs, default=-1) < 0:
                 raise ValueError(f"its run lengths do not cover {width}x{height} pixels")
@@ -70,9 +72,17 @@ def segment(annotation: Mapping[str, Any], image_hw: tuple[int, int], label: str
             corners = tuple(tuple(map(float, polygon)) for polygon in polygons)
             if not all(abs(number) < _FARTHEST_PX for polygon in corners for number in polygon):  # false for nan too
                 raise ValueError(f"a polygon's corners must be numbers of pixels, less than {_FARTHEST_PX} away")
-            return Segment(image_hw, polygons=corners, label=label, score=score)
+            return Segment(_whole_hw(image_hw), polygons=corners, label=label, score=score)
         case _:
             raise ValueError("it has no segmentation: expected polygons or run lengths")
+
+
+def _whole_hw(size: Sequence[Any]) -> tuple[int, int]:
+    """Height and width as whole numbers: JSON has one kind of number, and some programs write 96.0."""
+    whole = [int(one) for one in size if isinstance(one, int) or (isinstance(one, float) and one.is_integer())]
+    if len(whole) != 2 or len(size) != 2 or min(whole) < 1:
+        raise ValueError(f"height and width must be two whole numbers of pixels, got {quoted(str(list(size)))}")
+    return whole[0], whole[1]
 
 
 def annotation(selection: Selection) -> dict[str, Any]:
@@ -105,6 +115,26 @@ def document(photos: Sequence[AnnotatedPhoto]) -> dict[str, Any]:
         "annotations": annotations,
         "categories": [{"id": number, "name": label} for label, number in category_ids.items()],
     }
+
+
+def photos_of(document_: Any) -> list[AnnotatedPhoto]:
+    """What `document` made this file of. Raises ValueError if it did not: then there is more in it, or less."""
+    try:
+        labels = {one["id"]: one["name"] for one in document_["categories"]}
+        annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in document_["images"]}
+        for one in document_["annotations"]:
+            rest = {key: value for key, value in one.items() if key not in ("id", "image_id", "category_id")}
+            annotations[one["image_id"]].append({"label": labels[one["category_id"]], **rest})
+        photos = [
+            AnnotatedPhoto(image["file_name"], (image["height"], image["width"]), tuple(annotations[image["id"]]))
+            for image in document_["images"]
+        ]
+        is_ours = document(photos) == document_
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"it is no COCO file ({type(error).__name__}: {error})") from error
+    if not is_ours:
+        raise ValueError("it is a COCO file of another program")
+    return photos
 
 
 def run_lengths(mask: Mask) -> list[int]:

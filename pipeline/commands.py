@@ -10,15 +10,16 @@ from pathlib import Path
 
 from inpaint import INPAINTERS
 from pipeline import picks
+from pipeline.coco import AnnotatedPhoto, document, photos_of
 from pipeline.edit import Color
 from pipeline.effects import Blur, CutOut, Effect, Erase, Masks, Outline, Replace
-from pipeline.film import is_video
+from pipeline.film import CODECS, is_video
 from pipeline.inputs import InputError, Task, plan
 from pipeline.job import Job, Outcome, check_target
 from pipeline.many import check_running, run_all
 from pipeline.models import Models, constructor_options, main_subject
 from pipeline.photo import Pixels
-from pipeline.remote import Url
+from pipeline.remote import Place, Url
 from pipeline.selection import Pick
 from pipeline.sheet import PREVIEW_PX
 from segment import SEGMENTERS, Click
@@ -62,11 +63,12 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
     """Does blur or replace on one film. Returns the exit code."""
     from tqdm import tqdm
 
+    from pipeline.interrupt import on_sigterm
     from pipeline.video import film_models, process_video
 
     if len(args.inputs) > 1:
         raise InputError("a film is done by itself: give one")
-    for option in _OF_PHOTOS:
+    for option in (*_OF_PHOTOS, *_LISTS):
         if getattr(args, option) not in (None, False, "local"):
             raise InputError(f"--{option.replace('_', '-')} is for photos: a film is done by itself, and at once")
     _check_places(args)
@@ -74,12 +76,14 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
         raise InputError("a film must lie on this machine, and its result too: copy it here")
     source = args.inputs[0]
     folder = args.out or source.parent
-    target = args.output or folder / f"{source.stem}{_SUFFIX[args.command]}{source.suffix}"
-    models = film_models(_models(args, pick))
-    notes = models.subject_notes if not pick.classes else []
+    extension = source.suffix if source.suffix.lower() in CODECS else ".mp4"
+    target = args.output or folder / f"{source.stem}{_SUFFIX[args.command]}{extension}"
+    by_class = bool(pick.classes or pick.everything)
+    models = film_models(_models(args, pick), by_class=by_class)
+    notes = [] if by_class or args.quiet else models.subject_notes
     for note in notes:
         print(f"{source}: note: {note}", file=sys.stderr)
-    with tqdm(unit="frame", disable=None if not args.quiet else True) as bar:
+    with on_sigterm(), tqdm(unit="frame", disable=None if not args.quiet else True) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total or None
@@ -105,7 +109,6 @@ def _run_video(args: argparse.Namespace, pick: Pick) -> int:
 def run_masks(args: argparse.Namespace) -> int:
     """Saves masks and boxes of every photo. Returns the exit code; raises as `run_effect` does."""
     from pipeline.atomic import in_the_way, write_bytes
-    from pipeline.coco import document
     from pipeline.journal import journal_file
 
     pick = _pick(args)
@@ -117,14 +120,34 @@ def run_masks(args: argparse.Namespace) -> int:
         args.out = args.inputs[0].with_name(f"{args.inputs[0].stem}-masks")
     _check_places(args)
     file = args.out / _MASKS_FILE
-    is_own = (args.journal or journal_file(args.out)).exists()
-    if not is_own and not args.overwrite and not args.dry_run and file.exists():
+    may_add = args.overwrite or args.skip_existing or (args.journal or journal_file(args.out)).exists()
+    if not may_add and not args.dry_run and file.exists():
         raise FileExistsError(in_the_way(file))
+    if not args.dry_run:
+        _annotated_earlier(file, overwrite=args.overwrite)  # what cannot be added to is said before any work
     outcomes, code = _run(args, pick, Masks())
     annotated = [outcome.annotated for outcome in outcomes if outcome.annotated]
     if annotated:
-        write_bytes(file, json.dumps(document(annotated)).encode(), overwrite=True)
+        names = {photo.file_name for photo in annotated}
+        # The masks of photos that were left alone this time are still there: so are their annotations.
+        kept = [photo for photo in _annotated_earlier(file, overwrite=args.overwrite) if photo.file_name not in names]
+        write_bytes(file, json.dumps(document([*kept, *annotated])).encode(), overwrite=True)
     return code
+
+
+def _annotated_earlier(file: Place, *, overwrite: bool) -> list[AnnotatedPhoto]:
+    """The photos that earlier runs annotated. overwrite: another program's file is replaced; else FileExistsError."""
+    if not file.exists():
+        return []
+    try:
+        return photos_of(json.loads(file.read_bytes()))
+    except (ValueError, RecursionError) as error:
+        if overwrite:
+            return []
+        raise FileExistsError(
+            f"{file} is there and is no list of Clickaway's masks ({error}): "
+            "give another --out folder, or allow overwriting (--overwrite)"
+        ) from error
 
 
 def _run(args: argparse.Namespace, pick: Pick, effect: Effect | Masks) -> tuple[list[Outcome], int]:
@@ -162,6 +185,8 @@ def _pick(args: argparse.Namespace) -> Pick:
         raise ValueError("say what to erase: --at X,Y, --box X0,Y0,X1,Y1, --mask FILE, --class NAME or --subject")
     if args.alternative > 1 and used and used[0] not in ("--at", "--points", "--subject"):
         raise ValueError(f"--alternative chooses among the answers to --at or --subject; {used[0]} has one answer")
+    if args.alternative > 1 and not used and args.command == "masks":
+        raise ValueError("--alternative chooses among the answers to --at; without it masks saves all objects")
     if used in (["--box"], ["--mask"], ["--boxes"], ["--masks"], ["--coco"]):
         idle = [("--segmenter", args.segmenter), ("--checkpoint", args.checkpoint)]
         idle += [("--score-threshold", args.score_threshold), ("--refine", args.refine)]

@@ -204,7 +204,8 @@ def cover(background: Pixels | Color, image_hw: tuple[int, int], dtype: np.dtype
     height, width = image_hw
     scale = max(height / background.shape[0], width / background.shape[1])
     # The part of the background that will be seen, cut first: a large one costs no more than a small one.
-    part_h, part_w = min(background.shape[0], round(height / scale)), min(background.shape[1], round(width / scale))
+    part_h = min(background.shape[0], max(1, round(height / scale)))
+    part_w = min(background.shape[1], max(1, round(width / scale)))
     top, left = (background.shape[0] - part_h) // 2, (background.shape[1] - part_w) // 2
     part = background[top : top + part_h, left : left + part_w]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

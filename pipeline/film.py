@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from pipeline.atomic import shortened
 from pipeline.image_io import MAX_PIXELS
 from pipeline.remote import Place
 from segment.base import Image
@@ -29,6 +32,8 @@ CODECS = {  # extension -> encoder that browsers and players know there, and its
     ".webm": ("libvpx-vp9", {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
     ".avi": ("mjpeg", {"qmin": "2", "qmax": "3"}),
 }
+# Extensions of those formats below that are read but not written.
+_READ_ONLY = (".3gp", ".3g2", ".asf", ".flv", ".m2ts", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".wmv")
 # What a file may be: FFmpeg also opens playlists, which name other files and addresses for it to read.
 _FORMATS = "mov,matroska,avi,mpegts,mpeg,flv,asf,ogg,gif,mjpeg"
 _INPUT = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
@@ -42,8 +47,8 @@ class VideoError(ValueError):
 
 
 def is_video(path: Place) -> bool:
-    """Whether its name is a film's."""
-    return path.suffix.lower() in CODECS
+    """Whether its name is that of a film that can be read; CODECS are those that can be written."""
+    return path.suffix.lower() in (*CODECS, *_READ_ONLY)
 
 
 def rewrite(
@@ -63,7 +68,7 @@ def rewrite(
     say). Returns the number of frames.
     Raises VideoError where the film cannot be read or written; the target is then not there, or still the old one.
     """
-    if not is_video(target):
+    if target.suffix.lower() not in CODECS:
         raise VideoError(f"{target} cannot be written: films are {', '.join(CODECS)}")
     import av
 
@@ -72,10 +77,14 @@ def rewrite(
         _check_size(film.streams.video[0].codec_context, source, max_pixels)  # before anything is decoded
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            _remove_partials(target)
+            partial = target.with_name(f".{shortened(target.stem)}.{secrets.token_hex(4)}.partial{target.suffix}")
+            held = partial.open("xb")
         except OSError as error:
             raise VideoError(f"{target} cannot be written: {error.strerror}: {target.parent}") from error
-        partial = target.with_name(f".{target.stem[:80]}.{secrets.token_hex(4)}.partial{target.suffix}")
         try:
+            with suppress(OSError):  # some network disks know no locks: what is left there stays
+                _lock(held)
             with av.open(str(partial.absolute()), "w", options=_container_options(target)) as out:
                 output = _Output(out, film, target.suffix.lower())
                 for part in _parts(film, source):
@@ -90,12 +99,32 @@ def rewrite(
                 if not count:
                     raise VideoError(f"{source} cannot be read: it holds no frame")
                 output.finish()
+            held.close()  # Windows renames no file that is open
             partial.replace(target)
         except av.error.FFmpegError as error:
             raise VideoError(f"{target} cannot be written: {_said(error)}") from error
         finally:
+            held.close()
             partial.unlink(missing_ok=True)
     return count
+
+
+def _remove_partials(target: Path) -> None:
+    """Removes what writers of that film left beside it when they were killed; not what one at work has locked."""
+    names = f".{glob.escape(shortened(target.stem))}.{'[0-9a-f]' * 8}.partial{glob.escape(target.suffix)}"
+    for partial in target.parent.glob(names):
+        with suppress(OSError), partial.open("rb") as file:
+            _lock(file)
+            partial.unlink()
+
+
+def _lock(file: BinaryIO) -> None:
+    """Says that this process is at work on the file, as long as it lives. Raises OSError if another one is."""
+    if os.name == "nt":  # nobody removes a file there that another process has open
+        return
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class _Output:

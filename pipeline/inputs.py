@@ -31,6 +31,16 @@ class Task:
     overwrite: bool = False
     skip: str = ""  # why it is left out; empty: it is to be done
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the result takes the photo's own name: what is read afterwards is what was written."""
+        if isinstance(self.source, Path) and isinstance(self.target, Path):
+            try:
+                return self.source.samefile(self.target)  # by whatever link, on file systems that take A for a too
+            except OSError:  # one of them is not there
+                return False
+        return self.source == self.target
+
 
 def plan(
     inputs: Sequence[Place],
@@ -124,11 +134,12 @@ def _root_names(inputs: Sequence[Place]) -> dict[Place, Path]:
 def with_kept_targets(tasks: Sequence[Task], earlier: Mapping[Place, Place]) -> list[Task]:
     """The tasks, those done earlier with the target that they had then; no two share one.
 
-    earlier: absolute source -> target. A photo that comes into a folder later must not change another's result's name.
+    earlier: source, as `Path.resolve` says it -> target. A photo that comes into a folder later must not change
+    another's result's name.
     """
     kept = {}
     for task in tasks:
-        target = earlier.get(task.source.absolute())
+        target = earlier.get(task.source.resolve())
         if target is not None and (target.parent, target.suffix) == (task.target.parent, task.target.suffix):
             kept[task.source] = target
     first = [replace(task, target=kept[task.source]) for task in tasks if task.source in kept]

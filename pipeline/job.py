@@ -126,9 +126,9 @@ def edit_photo(photo: Photo, task: Task, job: Job) -> Edited:
     if isinstance(effect, Masks):
         from pipeline.mask_job import objects_to_save
 
-        found, more = objects_to_save(photo.rgb, pick, job.models)
+        found, more = objects_to_save(photo.rgb, pick, job.models, max_pixels=job.max_pixels)
         return Edited(photo, found, (*photo.notes, *more), _preview(photo, found, job))
-    selection, chosen_notes = choose(photo.rgb, pick, job.models)
+    selection, chosen_notes = choose(photo.rgb, pick, job.models, max_pixels=job.max_pixels)
     notes = (*photo.notes, *chosen_notes)
     if job.preview_px is not None:
         return Edited(photo, (selection,), notes, _preview(photo, (selection,), job))
@@ -182,6 +182,15 @@ def failure(task: Task, error: Exception) -> Outcome:
     trace = "".join(traceback.format_exception(error))
     named = source in text or target in text
     return Outcome(task.source, task.target, error=text if named else f"{source}: {text}", trace=trace)
+
+
+def taken_as_done(task: Task) -> Outcome:
+    """The outcome of a photo that has changed under a process that was to overwrite it and is gone: by it, most likely.
+
+    To edit it again might be once too often; but somebody else may have changed it, so the person is told.
+    """
+    note = "it was being overwritten when the work on it was cut off, and has changed: taken as done; look at it"
+    return Outcome(task.source, task.target, files=(task.target,), notes=(note,))
 
 
 def load_models(job: Job, pick: Pick) -> None:

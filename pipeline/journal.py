@@ -9,10 +9,10 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields
-from pathlib import Path
+from dataclasses import asdict, fields, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -23,18 +23,20 @@ from pipeline.job import Job, Outcome
 from pipeline.remote import Place, Url, place, relative
 
 JOURNAL_FILE = ".clickaway-journal.sqlite"
-_VERSION = 1  # of the tables
+_VERSION = 2  # of the tables
 _TABLES = """
 CREATE TABLE photo (
     target TEXT PRIMARY KEY,     -- below the folder of results
     source TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,   -- of the file and of what is done to it
+    fingerprint TEXT NOT NULL,   -- of the file and of what is done to it; of the file as saved if it is overwritten
     state TEXT NOT NULL,         -- started, done or failed
-    outcome TEXT                 -- JSON
+    outcome TEXT,                -- JSON
+    edit TEXT                    -- where the photo itself is overwritten: the fingerprint of what is done to it, alone
 );
 CREATE TABLE run (finished INTEGER NOT NULL);
 INSERT INTO run VALUES (1);
 """
+_FROM_VERSION_1 = "ALTER TABLE photo ADD COLUMN edit TEXT;"
 
 
 class JournalError(OSError):
@@ -67,6 +69,8 @@ class Journal:
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 self._database.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_VERSION}; COMMIT")
+            elif version == 1:
+                self._database.executescript(f"BEGIN; {_FROM_VERSION_1} PRAGMA user_version = {_VERSION}; COMMIT")
             elif version != _VERSION:
                 raise JournalError(f"{self._file} is of another version of Clickaway: give another --out folder")
 
@@ -96,6 +100,18 @@ class Journal:
         row = self._row("SELECT state FROM photo WHERE target = ?", self._key(task.target))
         return row is not None and row[0] == "started"
 
+    def is_overwritten(self, task: Task, job: Job) -> bool:
+        """Whether a run was killed after it had saved its result over this photo, as far as can be known.
+
+        The file is another than it was at the start of the same edit: done again, it would be edited twice.
+        """
+        row = self._row(
+            "SELECT fingerprint, edit FROM photo WHERE target = ? AND state = 'started'", self._key(task.target)
+        )
+        if row is None or row[1] is None or not task.target.exists():
+            return False
+        return bool(row[0] != fingerprint(task, job) and row[1] == _edit_fingerprint(task, job))
+
     def done(self, task: Task, job: Job) -> Outcome | None:
         """What became of this photo earlier, if the same was done to the same file and the result is still there."""
         query = "SELECT fingerprint, outcome FROM photo WHERE target = ? AND state = 'done'"
@@ -107,18 +123,21 @@ class Journal:
 
     def start(self, task: Task, job: Job) -> None:
         """Notes that a photo is being worked on; from now on its target is this journal's."""
-        values = (self._key(task.target), _text(task.source.absolute()), fingerprint(task, job))
+        edit = _edit_fingerprint(task, job) if task.is_in_place else None
+        values = (self._key(task.target), _text(task.source.resolve()), fingerprint(task, job), edit)
         with self._plain_errors():
-            self._database.execute("INSERT OR REPLACE INTO photo VALUES (?, ?, ?, 'started', NULL)", values)
+            self._database.execute("INSERT OR REPLACE INTO photo VALUES (?, ?, ?, 'started', NULL, ?)", values)
 
-    def finish(self, outcome: Outcome) -> None:
-        """Notes what became of a photo that was started."""
-        values = (outcome.status, _to_json(outcome), self._key(outcome.target))
+    def finish(self, outcome: Outcome, task: Task, job: Job) -> None:
+        """Notes what became of a photo that was started; one that was overwritten is known by its new state."""
+        saved = fingerprint(task, job) if outcome.status == "done" and task.is_in_place else None
+        values = (outcome.status, _to_json(outcome), saved, self._key(task.target))
+        query = "UPDATE photo SET state = ?, outcome = ?, fingerprint = coalesce(?, fingerprint) WHERE target = ?"
         with self._plain_errors():
-            self._database.execute("UPDATE photo SET state = ?, outcome = ? WHERE target = ?", values)
+            self._database.execute(query, values)
 
     def targets(self) -> dict[Place, Place]:
-        """Absolute source -> the target that it was given by an earlier run."""
+        """Source, as `Path.resolve` says it -> the target that it was given by an earlier run."""
         with self._plain_errors():
             rows = self._database.execute("SELECT source, target FROM photo").fetchall()
         out = self._out or Path()
@@ -154,20 +173,31 @@ def journal_file(out: Place) -> Path:
 
 def fingerprint(task: Task, job: Job) -> str:
     """The same for the same file, as size and time tell, and the same that is done to it."""
-    asked = {
-        "source": _file_state(task.source),
-        "mask": _file_state(task.pick.mask_file),
-        "pick": task.pick,
+    return _digest({"source": file_state(task.source)} | _asked(task, job))
+
+
+def _edit_fingerprint(task: Task, job: Job) -> str:
+    return _digest(_asked(task, job))
+
+
+def _asked(task: Task, job: Job) -> dict[str, object]:
+    return {
+        "mask": file_state(task.pick.mask_file),
+        "pick": replace(task.pick, mask_file=_real(task.pick.mask_file)),
         "effect": type(job.effect).__name__,
         "options": [_plain(getattr(job.effect, one.name)) for one in fields(job.effect)],
-        "models": job.models.__getstate__(),
+        "models": {name: _plain(value) for name, value in job.models.__getstate__().items()},
         "quality": job.quality,
         "metadata": (job.strip_metadata, job.note),
     }
+
+
+def _digest(asked: dict[str, object]) -> str:
     return hashlib.sha256(repr(asked).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _file_state(path: Place | None) -> tuple[int, int] | str | None:
+def file_state(path: Place | None) -> tuple[int, int] | str | None:
+    """The same as long as nobody writes the file, as size and time tell; None where there is none."""
     try:
         if isinstance(path, Url):
             return path.state()
@@ -180,7 +210,16 @@ def _file_state(path: Place | None) -> tuple[int, int] | str | None:
 def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):  # repr would leave most of it out
         return value.shape, hashlib.sha256(value.tobytes()).hexdigest()
+    if isinstance(value, Path):
+        return _real(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
     return value
+
+
+def _real(path: Path | None) -> Path | None:
+    """The same however it is typed, and from whichever folder."""
+    return path.resolve() if path is not None else None
 
 
 def _text(path: Place) -> str | bytes:
@@ -195,7 +234,7 @@ def _text(path: Place) -> str | bytes:
 def _to_json(outcome: Outcome) -> str:
     left_out = ("source", "target", "preview", "trace")
     values = {one.name: getattr(outcome, one.name) for one in fields(outcome) if one.name not in left_out}
-    values["files"] = [str(file) for file in outcome.files]
+    values["files"] = [file.name for file in outcome.files]  # beside the target, wherever the folder is called from
     values["annotated"] = asdict(outcome.annotated) if outcome.annotated else None
     return json.dumps(values)
 
@@ -206,8 +245,7 @@ def _from_json(text: str, task: Task) -> Outcome:
     if annotated:
         size = tuple(annotated["image_hw"])
         annotated = AnnotatedPhoto(annotated["file_name"], size, tuple(annotated["annotations"]))
-    # Only whose results lie behind a URL has such files: a journal that came with a folder makes nobody ask a server.
-    meant = place if isinstance(task.target, Url) else Path
-    files = tuple(meant(file) for file in values.pop("files"))
+    # Journals of version 1 had whole paths, as they were typed then.
+    files = tuple(task.target.with_name(PurePath(file).name) for file in values.pop("files"))
     notes = tuple(values.pop("notes"))
     return Outcome(task.source, task.target, annotated=annotated, files=files, notes=notes, **values)

@@ -18,7 +18,8 @@ from multiprocessing.context import SpawnProcess
 from pipeline import image_io
 from pipeline.atomic import remove_partials
 from pipeline.inputs import Task
-from pipeline.job import Job, Outcome, failure
+from pipeline.job import Job, Outcome, failure, taken_as_done
+from pipeline.journal import file_state
 from pipeline.machine import cores, gpus
 from pipeline.photo import PhotoError
 from pipeline.remote import Place
@@ -41,7 +42,8 @@ class _Worker:
     connection: pipes.Connection
     is_ready: bool = False
     is_checking: bool = False  # has one photo alone, whose worker died before
-    flying: dict[Place, tuple[Task, int]] = field(default_factory=dict)  # target -> the task and its bytes
+    # Target -> the task, its bytes and, where the photo will be overwritten, its state before.
+    flying: dict[Place, tuple[Task, int, object]] = field(default_factory=dict)
 
 
 class Workers:
@@ -107,13 +109,14 @@ class Workers:
                 waiting.take()
                 yield failure(task, _too_large(cost, self._memory_bytes))
                 continue
-            taken = sum(bytes_ for worker in self._workers for _, bytes_ in worker.flying.values())
+            taken = sum(bytes_ for worker in self._workers for _, bytes_, _ in worker.flying.values())
             if taken + cost > self._memory_bytes:
                 return
             self._send(min(room, key=lambda worker: len(worker.flying)), waiting.take(), cost)
 
     def _send(self, worker: _Worker, task: Task, cost: int) -> None:
-        worker.flying[task.target] = task, cost
+        before = file_state(task.source) if task.is_in_place else None
+        worker.flying[task.target] = task, cost, before
         with contextlib.suppress(OSError):  # it has just died: `_listen` finds that, and the task with it
             worker.connection.send(task)
 
@@ -147,21 +150,28 @@ class Workers:
         return outcomes
 
     def _mourned(self, worker: _Worker) -> list[Outcome]:
-        """The failure of the photo that brought its worker down twice; others it had are under suspicion now."""
+        """The failure of the photo that brought its worker down twice; others it had are under suspicion now.
+
+        But a photo that it had overwritten already, without a word, is taken as done: it would be edited twice.
+        """
         worker.process.join()
         worker.connection.close()
         cause = _cause(worker.process.exitcode)
         if not worker.is_ready:
             raise WorkerError(f"a worker process {cause} while it loaded the models: try fewer --workers")
-        lost = [replace(task, overwrite=True) for task, _ in worker.flying.values()]  # a result would be its own
-        for task in lost:
+        lost, saved = [], []
+        for task, _, before in worker.flying.values():
             remove_partials(task.target)
+            if task.is_in_place and file_state(task.source) != before:
+                saved.append(taken_as_done(task))
+            else:
+                lost.append(replace(task, overwrite=True))  # a result would be its own
         if worker.is_checking and worker.process.exitcode == OUT_OF_MEMORY:
-            return [failure(task, _too_hungry(self._memory_bytes)) for task in lost]
+            return [*saved, *(failure(task, _too_hungry(self._memory_bytes)) for task in lost)]
         if worker.is_checking:
-            return [failure(task, WorkerError(f"its worker process {cause}, twice")) for task in lost]
+            return [*saved, *(failure(task, WorkerError(f"its worker process {cause}, twice")) for task in lost)]
         self._suspects.extend(lost)
-        return []
+        return saved
 
     def _started(self, gpu: int | None) -> _Worker:
         context = multiprocessing.get_context("spawn")  # TensorFlow and PyTorch do not live through a fork

@@ -14,21 +14,24 @@ from pipeline.selection import Pick, choose, objects_of
 from segment.base import Image, Selection
 
 
-def objects_to_save(image: Image, pick: Pick, models: Models) -> tuple[tuple[Selection, ...], list[str]]:
+def objects_to_save(
+    image: Image, pick: Pick, models: Models, *, max_pixels: int
+) -> tuple[tuple[Selection, ...], list[str]]:
     """The objects of the pick's classes, one by one; its one selection; or, if it is empty, all objects. And notes.
 
-    Raises as `pipeline.selection.choose` does.
+    max_pixels, Raises: as in `pipeline.selection.choose`.
     """
     if pick.needs_no_model or pick.clicks:
-        selection, notes = choose(image, pick, models)
+        selection, notes = choose(image, pick, models, max_pixels=max_pixels)
         return (selection,), notes
     return tuple(objects_of(image, pick.classes, models.clicked)), []
 
 
-def has_masks(target: Place) -> bool:
-    """Whether somebody has saved masks of that photo."""
-    file = re.compile(re.escape(target.name) + r"-\d+-[\w-]+\.png")
-    return any(file.fullmatch(name) for name in names_in(target.parent))
+def masks_in(folder: Place) -> dict[str, Place]:
+    """The name of each target that has masks in that folder, whoever saved them -> one of them."""
+    # The last number counts: photo-1-1-dog.png is of photo-1, not of photo.
+    found = (re.fullmatch(r"(.+)-\d+-[\w-]+\.png", name, re.DOTALL) for name in names_in(folder))
+    return {match[1]: folder / match[0] for match in found if match}
 
 
 def save_masks(found: Sequence[Selection], task: Task) -> tuple[tuple[Place, ...], coco.AnnotatedPhoto]:

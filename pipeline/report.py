@@ -56,11 +56,10 @@ class Reporter:
             self._bar.write(json.dumps(as_json(outcome)), file=sys.stdout)
         elif outcome.error:
             self._bar.write(f"clickaway {self._command}: {shown(outcome.error)}", file=sys.stderr)
-        else:
+        elif not self._quiet:
             for note in outcome.notes:
                 self._bar.write(shown(f"{outcome.source}: note: {note}"), file=sys.stderr)
-            if not self._quiet:
-                self._bar.write(shown(said(outcome)), file=sys.stdout)
+            self._bar.write(shown(said(outcome)), file=sys.stdout)
         sys.stdout.flush()  # whoever reads it as it comes is not kept waiting
         self._bar.update()
 

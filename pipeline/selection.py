@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.coco import Segment
+from pipeline.image_io import MAX_PIXELS
 from pipeline.models import Models
 from segment.base import Click, Image, InstanceSegmenter, NoObjectError, Segmenter, Selection
 
@@ -62,18 +63,18 @@ class Pick:
         return bool(self.boxes or self.segments or self.mask_file is not None)
 
 
-def choose(image: Image, pick: Pick, models: Models) -> tuple[Selection, list[str]]:
+def choose(image: Image, pick: Pick, models: Models, *, max_pixels: int = MAX_PIXELS) -> tuple[Selection, list[str]]:
     """The selection that the pick means on this photo, and notes for the person.
 
     image: (H, W, 3) uint8 RGB. Boxes and mask files have no label and are sure: score 1. Several objects of a class
-    are joined; the score is then the lowest of theirs.
+    are joined; the score is then the lowest of theirs. max_pixels: of a mask file, as in `image_io.load`.
     Raises NoObjectError where nothing is found, ValueError where the pick does not fit the photo.
     """
     height, width = image.shape[:2]
     if pick.mask_file is not None:
         from pipeline.mask_files import read_mask
 
-        mask, notes = read_mask(pick.mask_file, (height, width), white=pick.mask_white)
+        mask, notes = read_mask(pick.mask_file, (height, width), white=pick.mask_white, max_pixels=max_pixels)
         return Selection(mask, None, 1.0), notes
     if pick.boxes:
         from segment.mask_ops import box_mask

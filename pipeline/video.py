@@ -133,9 +133,12 @@ def process_video(
     return Filmed(target, frames, lost, time.perf_counter() - started)
 
 
-def film_models(models: Models) -> Models:
-    """The models as films want them: the main-subject net looks at each frame once, not at its mirror image too."""
-    if models.segmenter is None and main_subject() == "subject":
+def film_models(models: Models, *, by_class: bool = False) -> Models:
+    """The models as films want them: the main-subject net looks at each frame once, not at its mirror image too.
+
+    by_class: objects of classes are asked for, which another net finds.
+    """
+    if models.segmenter is None and not by_class and main_subject() == "subject":
         options = {**models.segmenter_options, "flip": False}
         return Models("subject", models.inpainter, options, models.device, models.offline)
     return models

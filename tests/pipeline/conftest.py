@@ -128,6 +128,7 @@ from pathlib import Path
 
 import numpy as np
 
+import pipeline.job
 from inpaint import load_inpainter
 from pipeline.models import Models
 from weights import WeightsError
@@ -143,6 +144,23 @@ class CrashingModels(Models):
     @property
     def filler(self):
         return _CrashingInpainter()
+
+
+class KilledAfterSavingModels(Models):
+    """Fills as Telea does; the process that saves first is killed before it can say so."""
+
+    @property
+    def filler(self):
+        real = pipeline.job.save
+
+        def save(*given):
+            outcome = real(*given)
+            if _first("killed-after-saving"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return outcome
+
+        pipeline.job.save = save  # in a worker, which loads the models before it begins
+        return load_inpainter("telea")
 
 
 class MissingModels(Models):

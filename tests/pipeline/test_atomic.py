@@ -34,6 +34,23 @@ def test_a_file_in_the_way_is_kept_unless_told_otherwise(tmp_path):
     assert _names(tmp_path) == ["a.bin"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["\u732b" * 78 + ".png", "e" * 99 + "\u00e9" * 70 + ".png", "a" * 251 + ".png"],
+    ids=["3 bytes", "2 bytes", "1 byte"],
+)
+def test_any_name_that_the_file_system_takes_can_be_written(tmp_path, name):
+    try:
+        (tmp_path / name).touch()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    atomic.write_bytes(tmp_path / name, b"whole", overwrite=True)
+    assert (tmp_path / name).read_bytes() == b"whole"
+    (tmp_path / f".{atomic.shortened(name)}.0123abcd.partial").touch()
+    atomic.remove_partials(tmp_path / name)
+    assert _names(tmp_path) == [name]
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("step", ["fsync", "write"])
 def test_a_write_that_fails_leaves_the_old_state(tmp_path, monkeypatch, overwrite, step):

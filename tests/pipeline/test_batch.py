@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import pipeline.job
 from pipeline.__main__ import main
 from pipeline.journal import JOURNAL_FILE, Journal
 
@@ -167,7 +169,7 @@ def test_overwrite_does_a_finished_batch_again_but_goes_on_with_one_that_was_kil
     times = _times()
     stopped = iter([False, False, True])
     real = Journal.finish
-    monkeypatch.setattr(Journal, "finish", lambda self, outcome: _killed() if next(stopped) else real(self, outcome))
+    monkeypatch.setattr(Journal, "finish", lambda *noted: _killed() if next(stopped) else real(*noted))
     assert _run(capsys, *ERASE, "--overwrite")[0] == 130
     monkeypatch.setattr(Journal, "finish", real)
     again = _times()
@@ -175,6 +177,89 @@ def test_overwrite_does_a_finished_batch_again_but_goes_on_with_one_that_was_kil
     _, out, _ = _run(capsys, *ERASE, "--overwrite")
     assert out.splitlines()[-1].startswith("3 done (2 of them by an earlier run)")
     assert _times()["a.png"] == again["a.png"]
+
+
+IN_PLACE = ["photos", "--out", "photos", "--overwrite", "--box", "20,20,44,44", "--workers", "0"]
+
+
+@pytest.fixture
+def blurred_once(photos, capsys):
+    """The photos' results, made in another folder."""
+    assert _run(capsys, "blur", "photos", "--out", "once", "--box", "20,20,44,44", "--workers", "0")[0] == 0
+    return _results(Path("once"))
+
+
+@pytest.mark.parametrize("moment", ["before the result", "after the result", "after the note"])
+def test_photos_that_are_overwritten_are_edited_once_however_often_the_batch_is_stopped(
+    photos, capsys, monkeypatch, blurred_once, moment
+):
+    """Stopped in the second photo: the journal must know what it overwrote from what it has still to do."""
+    owner, name = (pipeline.job, "save") if moment == "before the result" else (Journal, "finish")
+    real, calls = getattr(owner, name), []
+
+    def stopped(*given):
+        calls.append(given)
+        if len(calls) == 2 and moment != "after the note":
+            _killed()
+        result = real(*given)
+        return _killed() if len(calls) == 2 else result
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, stopped)
+        assert _run(capsys, "blur", *IN_PLACE)[0] == 130
+    assert _results(Path("photos")) != blurred_once
+    code, out, err = _run(capsys, "blur", *IN_PLACE)
+    assert code == 0 and "3 done" in out
+    assert ("photos/b.png: note: it was being overwritten when the work on it was cut off" in err) == (
+        moment == "after the result"
+    )
+    assert _results(Path("photos")) == blurred_once
+    assert [row["status"] for row in _report(Path("photos"))] == ["done"] * 3
+
+
+def test_another_edit_after_a_kill_is_done_on_what_was_overwritten_too(photos, capsys, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("pipeline.journal.Journal.finish", _killed)
+        assert _run(capsys, "blur", *IN_PLACE)[0] == 130
+    assert _run(capsys, "replace", *IN_PLACE, "--with", "#102030")[0] == 0
+    assert np.asarray(Image.open("photos/a.png"))[0, 0].tolist() == [16, 32, 48]
+
+
+def test_a_batch_is_the_same_however_its_folders_are_typed(photos, capsys, monkeypatch, draw):
+    for name in ("a.png", "b.png", "b.jpg.png", "trip/c.png"):
+        (photos / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.eye(64, dtype=bool)).save(photos / "masks" / name)
+
+    def cutout(inputs: str, out: str, masks: str) -> str:
+        code, said, err = _run(capsys, "cutout", inputs, "--out", out, "--masks", masks, "--workers", "0")
+        assert (code, err) == (0, "")
+        return said
+
+    cutout("photos", "done", "masks")
+    draw(photos / "photos" / "b.jpg")  # it comes later: b.png keeps the result's name that it had
+    assert "4 done (3 of them by an earlier run)" in cutout("photos", "done", "masks")
+    (photos / "elsewhere").mkdir()
+    monkeypatch.chdir(photos / "elsewhere")
+    for folder in ("..", "../elsewhere/..", str(photos)):
+        said = cutout(f"{folder}/photos", f"{folder}/done", f"{folder}/masks")
+        assert "4 done (4 of them by an earlier run)" in said
+    (photos / "done").rename(photos / "moved")
+    assert "4 done (4 of them by an earlier run)" in cutout("../photos", "../moved", "../masks")
+    assert len(list(photos.rglob("moved/*.png"))) == 3
+    assert _report(photos / "moved")[0]["output"] == "../moved/a.png"
+
+
+def test_a_journal_of_the_version_before_is_gone_on_with(photos, capsys, monkeypatch):
+    _run(capsys, *ERASE)
+    with closing(sqlite3.connect(Path("done", JOURNAL_FILE))) as database:
+        database.executescript("ALTER TABLE photo DROP COLUMN edit; PRAGMA user_version = 1;")
+        # Its files were noted as they were typed.
+        database.execute("""UPDATE photo SET outcome = json_set(outcome, '$.files[0]', 'done/' || target)""")
+        database.commit()
+    (photos / "done").rename(photos / "moved")
+    code, out, err = _run(capsys, *("moved" if word == "done" else word for word in ERASE))
+    assert (code, err) == (0, "")
+    assert out.startswith("3 done (3 of them by an earlier run)")
 
 
 def test_another_effect_on_the_same_folder_is_no_result_of_the_first(photos, capsys):
@@ -295,6 +380,60 @@ def test_masks_of_a_batch_go_on_too(photos, capsys, fake_models):
     assert Path("m/annotations.json").read_text() == document
     assert {path: path.stat().st_mtime_ns for path in Path("m").rglob("*.png")} == times
     assert len(json.loads(document)["annotations"]) == 3 * 64
+
+
+def _annotated() -> dict[str, list[float]]:
+    """File name -> its one object's box, as m/annotations.json has it."""
+    document = json.loads(Path("m/annotations.json").read_text())
+    names = {image["id"]: image["file_name"] for image in document["images"]}
+    return {names[one["image_id"]]: one["bbox"] for one in document["annotations"]}
+
+
+def test_masks_again_on_a_folder_keep_the_annotations_and_the_state_of_photos_left_alone(photos, capsys, draw):
+    first = ["masks", "photos", "--out", "m", "--box", "40,30,60,50", "--workers", "0"]
+    other = ["masks", "photos", "--out", "m", "--box", "10,10,30,30", "--workers", "0"]
+    old, new = [40, 30, 20, 20], [10, 10, 20, 20]
+    assert _run(capsys, *first)[0] == 0
+    draw(photos / "photos" / "d.png", (7, 8, 9))
+    code, _, err = _run(capsys, *other)
+    assert code == 1 and err.count("exists already") == 3 and "m/a-1-object.png exists already" in err
+    assert _annotated() == {"a.png": old, "b.png": old, "trip/c.png": old, "d.png": new}
+    code, out, _ = _run(capsys, *first)
+    assert code == 1 and "3 done (3 of them by an earlier run), 1 failed" in out
+    assert _annotated() == {"a.png": old, "b.png": old, "trip/c.png": old, "d.png": new}
+    draw(photos / "photos" / "a.png", (70, 80, 90))
+    assert _run(capsys, *first, "--skip-existing")[0] == 0
+    assert _run(capsys, *other, "--overwrite")[0] == 0
+    assert _annotated() == dict.fromkeys(("a.png", "b.png", "trip/c.png", "d.png"), new)
+
+
+def test_masks_of_single_photos_in_one_folder_are_listed_together(photos, capsys):
+    masks = ["masks", "--out", "m", "--box", "10,10,30,30", "--workers", "0"]
+    assert _run(capsys, *masks, "photos/a.png")[0] == 0
+    code, out, err = _run(capsys, *masks, "photos/a.png", "--skip-existing")
+    assert (code, err) == (0, "") and "left out: it has masks" in out
+    assert _run(capsys, *masks, "photos/b.png", "--skip-existing")[0] == 0
+    assert list(_annotated()) == ["a.png", "b.png"]
+
+
+def test_a_photo_whose_name_begins_like_anothers_masks_is_not_taken_for_done(photos, capsys, draw):
+    draw(photos / "photos" / "a-1.png")
+    masks = ["masks", "--out", "m", "--box", "10,10,30,30", "--workers", "0", "--skip-existing"]
+    assert _run(capsys, *masks, "photos/a-1.png")[0] == 0
+    assert "left out" not in _run(capsys, *masks, "photos/a.png")[1]
+    assert Path("m/a-1-object.png").exists() and Path("m/a-1-1-object.png").exists()
+
+
+@pytest.mark.parametrize("content", ["{", '{"images": [], "annotations": [], "categories": [], "info": {}}'])
+def test_annotations_of_another_program_are_kept_or_overwritten_whole(photos, capsys, content):
+    masks = ["masks", "photos", "--out", "m", "--box", "10,10,30,30", "--workers", "0"]
+    assert _run(capsys, *masks)[0] == 0
+    Path("m/annotations.json").write_text(content)
+    code, _, err = _run(capsys, *masks)
+    assert code == 2 and err.startswith("clickaway masks: m/annotations.json is there and is no list of Clickaway's")
+    assert Path("m/annotations.json").read_text() == content
+    assert _run(capsys, *masks, "--overwrite")[0] == 0
+    assert len(_annotated()) == 3
 
 
 def test_masks_of_photos_of_one_name_do_not_share_files(photos, capsys, draw, fake_models):

@@ -18,6 +18,16 @@ MASK = np.array(
 )
 
 
+def test_a_document_is_read_back_and_another_programs_is_refused():
+    one = coco.annotation(Selection(MASK, "dog", 0.5))
+    photos = [coco.AnnotatedPhoto("a.png", (2, 3), (one, one | {"label": "cat"})), coco.AnnotatedPhoto("b", (2, 3), ())]
+    document = coco.document(photos)
+    assert coco.photos_of(document) == photos
+    for other in ({**document, "info": {}}, [], {}, {**document, "categories": []}):
+        with pytest.raises(ValueError, match="it is "):
+            coco.photos_of(other)
+
+
 def test_runs_go_column_by_column_and_begin_outside():
     assert coco.run_lengths(MASK) == [2, 3, 1]
     assert coco.run_lengths(~MASK) == [0, 2, 3, 1]

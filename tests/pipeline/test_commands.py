@@ -135,6 +135,8 @@ def test_debug_shows_the_traceback_and_the_line(folder, capsys):
 def test_notes_go_to_stderr(folder, capsys):
     code, _, err = _run(capsys, "erase", "photo.png", "--at", "20,12", "--quality", "50", *FAKES)
     assert (code, err) == (0, "photo.png: note: quality 50 changes nothing: PNG files have no quality setting\n")
+    quiet = ["erase", "photo.png", "--at", "20,12", "--quality", "50", "--overwrite", "-q", *FAKES]
+    assert _run(capsys, *quiet) == (0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -178,6 +180,7 @@ def test_notes_go_to_stderr(folder, capsys):
         (["erase", "photo.png", "--class", "cat,,dog"], "expected names with commas between"),
         (["erase"], "the following arguments are required: PHOTO"),
         (["paint", "photo.png"], "invalid choice: 'paint'"),
+        (["masks", "photo.png", "--alternative", "7"], "--alternative chooses among the answers to --at; without it"),
         (["masks", "album"], "say where the masks go with --out DIR"),
     ],
 )

@@ -277,6 +277,12 @@ def test_a_background_covers_the_photo_without_distortion():
     assert (tall == (0, 255, 0)).all()
 
 
+@pytest.mark.parametrize("image_hw", [(40, 128), (128, 40)])
+def test_a_background_of_one_pixel_covers_a_photo_of_any_shape(image_hw):
+    covered = edit.cover(np.full((1, 1, 3), 9, np.uint8), image_hw, np.dtype(np.uint8))
+    np.testing.assert_array_equal(covered, np.full((*image_hw, 3), 9))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("source", [np.uint8, np.uint16])
 def test_a_background_takes_the_photos_depth(dtype, source):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.server
 import struct
 import threading
@@ -174,6 +175,30 @@ def test_a_fault_in_the_function_leaves_the_old_film(tmp_path):
         rewrite(source, target, fails)
     assert target.read_bytes() == b"the old film"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_what_a_killed_run_left_is_removed_but_not_what_another_is_writing(tmp_path):
+    source = film(tmp_path / "in.mp4")
+    for name in (".out.0123abcd.partial.mp4", ".out.89abcdef.partial.mp4", ".other.0123abcd.partial.mp4"):
+        (tmp_path / name).write_bytes(b"half a film")
+    with (tmp_path / ".out.89abcdef.partial.mp4").open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        rewrite(source, tmp_path / "out.mp4", lambda frame: frame)
+    left = sorted(path.name for path in tmp_path.glob(".*"))
+    assert left == [".other.0123abcd.partial.mp4", ".out.89abcdef.partial.mp4"]
+
+
+def test_a_film_that_is_being_written_is_locked(tmp_path):
+    source = film(tmp_path / "in.mp4")
+
+    def another_run(frame):
+        (partial,) = tmp_path.glob(".out.*")
+        with partial.open("rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return frame
+
+    assert rewrite(source, tmp_path / "out.mp4", another_run) == 10
+    assert len(shown(tmp_path / "out.mp4")[0]) == 10
 
 
 def test_what_is_no_film_is_said_in_a_line(tmp_path):

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from pipeline import image_io
-from pipeline.effects import Blur, CutOut, Erase, Replace, apply
-from pipeline.job import one_line, process
+from pipeline.effects import Blur, CutOut, Erase, Masks, Replace, apply
+from pipeline.inputs import Task
+from pipeline.job import Job, edit_photo, one_line, process
 from pipeline.models import Models
 from pipeline.photo import Encoding, Photo, PhotoError
 from pipeline.selection import Pick
@@ -186,3 +187,13 @@ def test_errors_that_a_person_can_do_something_about_are_one_plain_line(error, t
 
 def test_other_errors_say_that_they_are_a_fault():
     assert one_line(KeyError("x")).startswith("KeyError: 'x' (this is a fault in Clickaway or a library")
+
+
+@pytest.mark.parametrize("effect", [Blur(), Masks()])
+def test_a_mask_file_may_be_as_large_as_a_photo_and_no_larger(source, tmp_path, effect):
+    Image.new("L", (38, 24), 255).save(tmp_path / "mask.png")
+    task = Task(source, tmp_path / "out.png", pick=Pick(mask_file=tmp_path / "mask.png", mask_white="object"))
+    photo = image_io.load(source)
+    assert edit_photo(photo, task, Job(effect, MODELS, max_pixels=38 * 24)).found[0].mask.all()
+    with pytest.raises(PhotoError, match=r"mask\.png cannot be read: .*the limit is"):
+        edit_photo(photo, task, Job(effect, MODELS, max_pixels=38 * 24 - 1))

@@ -66,6 +66,21 @@ def test_a_worker_edits_as_many_photos_at_a_time_as_it_is_asked_to(draw, tmp_pat
     assert all(task.target.exists() for task in tasks)
 
 
+def test_a_photo_that_a_worker_overwrote_before_it_died_is_not_edited_again(draw, tmp_path, crashing):
+    """Nobody else is to be blamed here: the state of what it had overwritten is all that tells."""
+    draws = [task.source for task in _tasks(draw, tmp_path, _colors(4))]
+    expected = [Task(photo, tmp_path / "once" / photo.name, pick=PICK) for photo in draws]
+    with Here(Job(Erase(), Models(inpainter="telea")), PICK) as runner:
+        list(runner.run(expected))
+    tasks = [Task(photo, photo, pick=PICK, overwrite=True) for photo in draws]
+    with Workers(Job(Erase(), crashing.KilledAfterSavingModels()), PICK, count=1, memory_bytes=GIB) as workers:
+        outcomes = list(workers.run(tasks))
+    assert [outcome.error for outcome in outcomes] == [None] * 4
+    assert sum("taken as done" in " ".join(outcome.notes) for outcome in outcomes) == 1
+    for task in expected:  # what is erased twice says so in its metadata
+        assert task.source.read_bytes() == task.target.read_bytes()
+
+
 ALONE = "there is not enough memory for this photo, even alone: photos may take 1.0 GiB; raise that with --memory"
 
 
@@ -139,7 +154,7 @@ def test_no_more_photos_are_in_the_workers_than_memory_allows_and_a_larger_one_f
     class Watched(Workers):
         def _send(self, worker, task, cost):
             super()._send(worker, task, cost)
-            sent.append(sum(cost for worker in self._workers for _, cost in worker.flying.values()))
+            sent.append(sum(cost for worker in self._workers for _, cost, _ in worker.flying.values()))
 
     one_photo = 64 * 64 * local.BYTES_PER_PIXEL
     with Watched(Job(Erase(), Models(inpainter="telea")), PICK, count=2, memory_bytes=2 * one_photo) as workers:

@@ -152,9 +152,27 @@ def test_coco_run_lengths_may_be_a_list(tmp_path):
     np.testing.assert_array_equal(_selected(tasks[0]).mask, _square())
 
 
+@pytest.mark.parametrize("annotation", [0, 1])
+def test_coco_sizes_may_be_written_as_decimals(tmp_path, annotation):
+    document = _document(images=[{"id": 7, "file_name": "a.jpg", "width": 6.0, "height": 4.0}])
+    document["annotations"] = document["annotations"][annotation:][:1]
+    if annotation == 0:
+        document["annotations"][0]["segmentation"]["size"] = [4.0, 6.0]
+    (task, *_) = with_coco(TASKS, _write(tmp_path, json.dumps(document)))
+    assert _selected(task).mask.sum() == (6, 2)[annotation]
+
+
+@pytest.mark.parametrize("height", ["96", 9.5, 0, -4, None, [4]])
+def test_a_coco_size_that_is_none_is_one_clear_error(tmp_path, height):
+    document = _document(images=[{"id": 7, "file_name": "a.jpg", "width": 6, "height": height}])
+    with pytest.raises(InputError, match="annotation 2: height and width must be two whole numbers of pixels, got"):
+        with_coco(TASKS, _write(tmp_path, json.dumps(document)))
+
+
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
+        ({"size": [4], "counts": [24]}, "height and width must be two whole numbers of pixels, got '[4]'"),
         ({"size": [4, 6], "counts": [3, 3]}, "its run lengths do not cover 6x4 pixels"),
         ({"size": [4, 6], "counts": "\u00e9"}, "is no part of COCO's run lengths"),
         ([[0, 0, 1, 1]], "a polygon needs three corners x, y or more"),

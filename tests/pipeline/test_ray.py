@@ -314,9 +314,9 @@ def test_a_machine_that_is_lost_in_the_middle_loses_no_photo_and_none_is_done_tw
         return workers
 
     class Noting(Journal):
-        def finish(self, outcome):
+        def finish(self, outcome, task, job):
             finished.append(outcome.source)
-            super().finish(outcome)
+            super().finish(outcome, task, job)
 
     tasks = plan([Path("photos")], out=Path("there"))
     tasks = [replace(task, pick=PICK) for task in tasks]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import time
 import types
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -32,6 +35,21 @@ def scene(x: int, hw=HW):
     return frame.astype(np.uint8), mask
 
 
+class BallSegmenter:
+    """A test double that knows classes: what is bright is a ball, what is dark the ground."""
+
+    classes = ("ball", "ground")
+
+    def encode(self, image):
+        return image[..., 0] > 150
+
+    def select(self, encoding, clicks=()):
+        return self.instances(encoding)
+
+    def instances(self, encoding):
+        return [Selection(encoding, "ball", 0.9), Selection(~encoding, "ground", 0.8)]
+
+
 class BrightSegmenter:
     """A test double: what is bright is the subject."""
 
@@ -47,7 +65,7 @@ class BrightSegmenter:
 @pytest.fixture(autouse=True)
 def bright(monkeypatch):
     module = types.ModuleType("clickaway_test_films")
-    module.BrightSegmenter = BrightSegmenter
+    module.BrightSegmenter, module.BallSegmenter = BrightSegmenter, BallSegmenter
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(segment.SEGMENTERS, "bright", f"{module.__name__}:BrightSegmenter")
 
@@ -168,6 +186,23 @@ def test_the_command_writes_beside_the_film_and_says_how_fast(clip, capsys):
 
 
 @pytest.mark.parametrize(
+    ("extension", "codec"), [(".mts", "mpeg2video"), (".FLV", "flv1"), (".wmv", "msmpeg4v3"), (".mpg", "mpeg2video")]
+)
+def test_films_of_formats_that_are_only_read_become_mp4(tmp_path, capsys, extension, codec):
+    clip = tmp_path / f"clip{extension}"
+    with av.open(str(clip), "w") as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = HW[1], HW[0], "yuv420p"
+        for number in range(8):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(scene(30 + 3 * number)[0], format="rgb24")))
+        out.mux(stream.encode(None))
+    assert main(["blur", str(clip), "--segmenter", "bright"]) == 0
+    assert len(read(tmp_path / "clip-blurred.mp4")) == 8
+    assert main(["blur", str(clip), "--segmenter", "bright", "-o", str(tmp_path / f"out{extension}")]) == 2
+    assert "films are .mp4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["--dry-run"],
@@ -179,13 +214,45 @@ def test_the_command_writes_beside_the_film_and_says_how_fast(clip, capsys):
         ["--memory", "1"],
         ["--engine", "ray"],
         ["--json-lines"],
+        ["--points", "gone.csv"],
+        ["--boxes", "gone.csv"],
+        ["--masks", "gone"],
+        ["--coco", "gone.json", "--class", "person"],
     ],
 )
 def test_options_of_photos_are_refused_for_films_and_nothing_is_written(clip, capsys, words):
     before = sorted(clip.parent.rglob("*"))
-    assert main(["blur", str(clip), "--segmenter", "bright", *words]) == 2
+    assert main(["blur", str(clip), *words]) == 2
     assert f"{words[0]} is for photos" in capsys.readouterr().err
     assert sorted(clip.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"), [(["--class", "ball"], (36, 30)), (["--class", "ground"], (5, 90)), (["--all"], (36, 30))]
+)
+def test_objects_of_classes_are_found_by_the_net_that_knows_them(clip, monkeypatch, options, kept):
+    monkeypatch.setitem(segment.SEGMENTERS, "auto", "clickaway_test_films:BallSegmenter")
+    target = clip.with_name("out.avi")
+    assert main(["replace", str(clip), *options, "--with", "#0000ff", "-o", str(target), "-q"]) == 0
+    (before, *_), (after, *_) = read(clip), read(target)
+    assert np.abs(after[kept].astype(int) - before[kept]).max() < 40
+    other = (5, 90) if options[-1] == "ball" else (36, 30)
+    is_blue = np.abs(after[other].astype(int) - (0, 0, 255)).max() < 40
+    assert is_blue == (options != ["--all"])
+
+
+def test_sigterm_leaves_nothing_behind(clip, capsys, monkeypatch):
+    def ended(*_, **__):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setattr("pipeline.video.follow", ended)
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody was told"))  # or it would end these tests
+    try:
+        assert main(["blur", str(clip), "--segmenter", "bright", "-o", str(clip.with_name("out.mp4"))]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [path.name for path in clip.parent.iterdir()] == ["clip.avi"]
 
 
 def test_a_film_with_larger_frames_than_are_allowed_is_refused_before_it_is_decoded(clip, capsys, monkeypatch):

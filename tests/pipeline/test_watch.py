@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -102,6 +103,98 @@ def test_a_list_may_name_photos_that_come_later(watcher, tmp_path, draw):
     (tmp_path / "boxes.csv").write_text("file,x0,y0,x1,y1\na.png,20,20,44,44\n")
     assert _next(process)["output"] == "done/a.png"
     assert _stop(process, signal.SIGINT) == 0
+
+
+@pytest.fixture
+def watched(tmp_path, monkeypatch, capsys):
+    """run(between, *argv): watches ./inbox, and calls between(round) after each round until it says False.
+
+    Returns the exit code, the JSON lines and what was said besides.
+    """
+    from pipeline.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inbox").mkdir()
+
+    def run(between, *argv: str) -> tuple[int, list[dict], str]:
+        rounds = itertools.count(1)
+
+        def slept(_: float) -> None:
+            if between(next(rounds)) is False:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr("pipeline.watch.time.sleep", slept)
+        box = [] if "--boxes" in argv else ["--box", "20,20,44,44"]
+        code = main([*argv, "inbox", "--watch", *box, "--workers", "0", "--json-lines"])
+        said = capsys.readouterr()
+        return code, [json.loads(line) for line in said.out.splitlines()], said.err
+
+    return run
+
+
+def test_a_result_in_the_photos_own_place_is_no_new_photo(watched, tmp_path, draw):
+    for name in ("a.jpg", "trip/b.png"):
+        draw(tmp_path / "inbox" / name)
+    in_place = ["blur", "--out", str(tmp_path / "inbox"), "--overwrite"]  # spelled otherwise than the folder of photos
+    code, lines, _ = watched(lambda number: number < 8, *in_place)
+    assert code == 0
+    assert [line["file"] for line in lines] == ["inbox/a.jpg", "inbox/trip/b.png"]
+    assert watched(lambda number: number < 8, *in_place)[1] == []  # nor for the next watcher
+
+    def changed(number: int) -> bool:
+        if number == 4:
+            draw(tmp_path / "inbox" / "a.jpg", (200, 10, 10))
+        return number < 8
+
+    assert [line["file"] for line in watched(changed, *in_place)[1]] == ["inbox/a.jpg"]
+
+
+def test_a_result_beside_its_photo_is_no_new_photo(watched, tmp_path, draw):
+    draw(tmp_path / "inbox" / "a.jpg")
+    code, lines, _ = watched(lambda number: number < 8, "cutout", "--out", "inbox")
+    assert code == 0
+    assert [line["output"] for line in lines] == ["inbox/a.png"]
+
+
+def test_what_passes_is_said_once_and_waited_for(watched, tmp_path, draw):
+    draw(tmp_path / "inbox" / "a.png")
+    boxes, whole = tmp_path / "boxes.csv", "file,x0,y0,x1,y1\na.png,20,20,44,44\nb.png,20,20,44,44\n"
+    boxes.write_text(whole)
+
+    def between(number: int) -> bool:
+        if number == 3:
+            draw(tmp_path / "inbox" / "b.png")
+            boxes.write_text(whole[:40])  # caught half written
+        elif number == 6:
+            boxes.write_text(whole)
+        elif number == 9:
+            (tmp_path / "inbox").rename(tmp_path / "away")
+        elif number == 12:
+            (tmp_path / "away").rename(tmp_path / "inbox")
+            draw(tmp_path / "inbox" / "a.png", (5, 5, 5))
+        return number < 16
+
+    code, lines, err = watched(between, "erase", "--out", "done", "--overwrite", "--boxes", "boxes.csv")
+    assert code == 0
+    assert [line["output"] for line in lines] == ["done/a.png", "done/b.png", "done/a.png"]
+    first, second = err.splitlines()
+    assert first.startswith("clickaway erase: boxes.csv, line 3: ") and first.endswith("; trying again")
+    assert second == "clickaway erase: there is no file or folder inbox; trying again"
+
+
+def test_a_photo_that_changes_is_done_again_only_with_overwrite(watched, tmp_path, draw):
+    draw(tmp_path / "inbox" / "a.png")
+
+    def between(number: int) -> bool:
+        if number == 3:
+            draw(tmp_path / "inbox" / "a.png", (number, 5, 5))
+        return number < 7
+
+    _, (done, failed), _ = watched(between, "blur", "--out", "done")
+    assert done["status"] == "done" and "done/a.png exists already" in failed["error"]
+    result = (tmp_path / "done" / "a.png").read_bytes()
+    _, (again,), _ = watched(lambda number: number < 4, "blur", "--out", "done", "--overwrite")
+    assert again["status"] == "done" and (tmp_path / "done" / "a.png").read_bytes() != result
 
 
 def test_what_cannot_be_watched_is_one_line(tmp_path, draw, monkeypatch, capsys):
