@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         login = _logins(args.login) if args.login is not None else []
         _check_host(args.host)
+        visitors_folder = _visitors_folder()
     except (OSError, ValueError) as error:
         reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
         print(f"clickaway demo: {reason}", file=sys.stderr)
@@ -34,9 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop cleans up like Ctrl+C
     try:
-        # Visitors' photos lie in a folder that no other user can read, and that goes when the server does.
-        with tempfile.TemporaryDirectory(prefix="clickaway-", ignore_cleanup_errors=True) as folder:
-            os.environ.setdefault("GRADIO_TEMP_DIR", folder)
+        with visitors_folder as folder:
+            os.environ["GRADIO_TEMP_DIR"] = folder
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             for name in ("no_proxy", "NO_PROXY"):  # Gradio calls itself when it starts: not by the machine's web proxy
                 known = os.environ.get(name, "")
@@ -44,6 +44,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _serve(args, login)
     except KeyboardInterrupt:
         return 0
+
+
+def _visitors_folder() -> tempfile.TemporaryDirectory[str]:
+    """A new folder that no other user can read, and that goes when the server does.
+
+    It lies in GRADIO_TEMP_DIR where that is set, and is not that folder: others' files there are not ours to sweep.
+    Raises OSError if it cannot be made, ValueError if that is because of GRADIO_TEMP_DIR.
+    """
+    named = os.environ.get("GRADIO_TEMP_DIR")
+    chosen = Path(named).absolute() if named else None
+    try:
+        if chosen is not None:
+            chosen.mkdir(parents=True, exist_ok=True)  # as Gradio would
+        return tempfile.TemporaryDirectory(prefix="clickaway-", dir=chosen, ignore_cleanup_errors=True)
+    except OSError as error:
+        if chosen is None:
+            raise
+        raise ValueError(
+            f"GRADIO_TEMP_DIR={chosen} cannot hold visitors' files ({error.strerror}): set another folder, or none"
+        ) from error
 
 
 def _serve(args: argparse.Namespace, login: Sequence[tuple[str, str]]) -> int:
