@@ -68,7 +68,8 @@ class PConvInpainter:
         own_size_px = extra.get("max_size_px", 2 * self.config.multiple)
         self.max_size_px: int = own_size_px if max_size_px is None else max_size_px
         on_processor = precision == "float32" and device in (None, "cpu")
-        nets = read_onnx(path) if on_processor else None
+        spec = WEIGHTS.get(str(weights))
+        nets = read_onnx(spec) if spec is not None and on_processor else None
         net = nets[0] if nets else _read_keras(path, precision=precision, device=device)
         self._net = SharedPasses(net, most=batch_size)
 
