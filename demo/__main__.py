@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from demo.limits import Limits, size_in_bytes
 from pipeline.argument_types import Parser
+from weights import named_file
 
 if TYPE_CHECKING:  # Gradio takes seconds to import: --help does not wait for it
     from demo.studio import Studio
+    from pipeline.models import Models
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         login = _logins(args.login) if args.login is not None else []
         _check_host(args.host)
+        models = _models(args)
         visitors_folder = _visitors_folder()
     except (OSError, ValueError) as error:
         reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
@@ -41,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for name in ("no_proxy", "NO_PROXY"):  # Gradio calls itself when it starts: not by the machine's web proxy
                 known = os.environ.get(name, "")
                 os.environ[name] = ",".join(filter(None, (known, "127.0.0.1", "localhost", args.host)))
-            return _serve(args, login)
+            return _serve(args, login, models)
     except KeyboardInterrupt:
         return 0
 
@@ -66,7 +69,22 @@ def _visitors_folder() -> tempfile.TemporaryDirectory[str]:
         ) from error
 
 
-def _serve(args: argparse.Namespace, login: Sequence[tuple[str, str]]) -> int:
+def _models(args: argparse.Namespace) -> Models:
+    """The models, not loaded yet. Raises ValueError for what visitors could never be answered with."""
+    from pipeline.models import Models
+
+    options: dict[str, Any] = {}
+    if args.checkpoint is not None:
+        options["checkpoint"] = named_file(args.checkpoint)
+        if not options["checkpoint"].is_file():
+            raise ValueError(f"--checkpoint: expected a file with the segmenter's weights, got {args.checkpoint!r}")
+    offline = True if args.offline else None
+    models = Models(args.segmenter, args.inpainter, options, device=args.device, offline=offline)
+    models.check()
+    return models
+
+
+def _serve(args: argparse.Namespace, login: Sequence[tuple[str, str]], models: Models) -> int:
     from PIL import Image
 
     from demo.app import build_app
@@ -74,10 +92,7 @@ def _serve(args: argparse.Namespace, login: Sequence[tuple[str, str]]) -> int:
     from pipeline.models import Models
     from pipeline.video import film_models
 
-    options: dict[str, Any] = {"checkpoint": args.checkpoint} if args.checkpoint else {}
-    offline = True if args.offline else None
-    models = Models(args.segmenter, args.inpainter, options, device=args.device, offline=offline)
-    without_click = Models(device=args.device, offline=offline)  # --segmenter may be one that wants clicks
+    without_click = Models(device=models.device, offline=models.offline)  # --segmenter may be one that wants clicks
     studio = Studio(
         lambda: models.clicked,
         lambda: models.filler,

@@ -59,6 +59,24 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(wrong):
     assert wrong[0] in done.stderr or wrong[1] in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--segmenter", "nonsense"], "no segmenter is called 'nonsense': choose one of auto, "),
+        (["--segmenter", "grabcut:x"], "the segmenter grabcut has no models to choose from: write grabcut"),
+        (["--inpainter", "nosuch"], "no inpainter is called 'nosuch': choose one of auto, "),
+        (["--inpainter", "pconv", "--device", "warp"], "no device is called 'warp': use auto, cpu, cuda or cuda:1"),
+        (["--device", "cpu"], "--device cpu would have no effect: grabcut and telea have no net to run on it"),
+        (["--checkpoint", "/nowhere"], "--checkpoint: expected a file with the segmenter's weights, got '/nowhere'"),
+        (["--checkpoint", __file__], "the segmenter grabcut has no checkpoint: choose another segmenter"),
+    ],
+)
+def test_models_that_no_visitor_could_use_are_refused_before_the_page_is_opened(wrong, told):
+    done = subprocess.run([*COMMAND, *wrong], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"clickaway demo: {told}") and done.stderr.count("\n") == 1
+
+
 def test_a_login_file_is_read_as_it_is_written(tmp_path):
     file = tmp_path / "login"
     file.write_text("# friends\nada:s3cret:with:colons\n\n  eve:x \n")
