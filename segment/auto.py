@@ -49,12 +49,14 @@ class AutoSegmenter:
         checkpoint: str | Path | None = None,
         *,
         device: str = "auto",
-        score_threshold: float = 0.3,
+        score_threshold: float | None = None,
         input_size_px: int | None = None,
         names: bool = True,
     ):
         """The options are MaskRCNNSegmenter's. model: a bundle (.npz) takes the place of the small Mask R-CNN.
 
+        score_threshold: of the small detector too; None takes MaskRCNNSegmenter's own, and naming.CONFIDENT for the
+        small one, which errs more.
         names: False answers clicks without the small detector's names, and so without the seconds that its libraries
         take to load, until give_names is called.
 
@@ -64,10 +66,11 @@ class AutoSegmenter:
             "model": model,
             "checkpoint": checkpoint,
             "device": device,
-            "score_threshold": score_threshold,
             "input_size_px": input_size_px,
             "offline": True,
         }
+        if score_threshold is not None:
+            self._options["score_threshold"] = score_threshold
         self._lock = threading.Lock()  # visitors share the models: each is loaded once
         self._naming_lock = threading.Lock()  # a lock of its own: nobody's click waits for names
         self._detector: InstanceSegmenter | None = None
@@ -258,7 +261,7 @@ class AutoSegmenter:
                     self._namer = MaskRCNNSegmenter(
                         self._namer_bundle,
                         device=self._options["device"],
-                        score_threshold=naming.CONFIDENT,
+                        score_threshold=self._options.get("score_threshold", naming.CONFIDENT),
                         input_size_px=self._options["input_size_px"],
                     )
                 except ImportError as error:
