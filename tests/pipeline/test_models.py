@@ -4,9 +4,11 @@ import sys
 
 import pytest
 
+from inpaint import INPAINTERS, load_inpainter
 from pipeline import catalog
 from pipeline.models import Models
-from weights import WEIGHTS
+from segment import load_segmenter
+from weights import WEIGHTS, WeightsError
 
 
 @pytest.mark.usefixtures("fake_models")
@@ -73,6 +75,18 @@ def test_the_list_names_every_model_and_every_weight_file():
         assert name in text
     for spec in WEIGHTS.values():
         assert spec.license in text and spec.trained_on in text and spec.file in text
+
+
+@pytest.mark.parametrize("name", [file.name for file in catalog.weight_files()])
+def test_what_the_list_names_can_be_asked_for(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLICKAWAY_WEIGHTS", str(tmp_path))
+    (file,) = (file for file in catalog.weight_files() if file.name == name)
+    load = load_inpainter if name.partition(":")[0] in INPAINTERS else load_segmenter
+    if file.is_here:
+        assert file.path.stem in load(name).name
+    else:
+        with pytest.raises(WeightsError, match=f"{file.path.name} is not here"):
+            load(name, offline=True)
 
 
 def test_the_list_says_which_files_are_here(tmp_path, monkeypatch):
