@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from demo.limits import Limits, size_in_bytes
 from pipeline.argument_types import Parser
+from weights import named_file
 
 if TYPE_CHECKING:  # Gradio takes seconds to import: --help does not wait for it
     from demo.studio import Studio
+    from pipeline.models import Models
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         login = _logins(args.login) if args.login is not None else []
         _check_host(args.host)
+        models = _models(args)
+        visitors_folder = _visitors_folder()
     except (OSError, ValueError) as error:
         reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
         print(f"clickaway demo: {reason}", file=sys.stderr)
@@ -34,19 +38,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop cleans up like Ctrl+C
     try:
-        # Visitors' photos lie in a folder that no other user can read, and that goes when the server does.
-        with tempfile.TemporaryDirectory(prefix="clickaway-", ignore_cleanup_errors=True) as folder:
-            os.environ.setdefault("GRADIO_TEMP_DIR", folder)
+        with visitors_folder as folder:
+            os.environ["GRADIO_TEMP_DIR"] = folder
             os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
             for name in ("no_proxy", "NO_PROXY"):  # Gradio calls itself when it starts: not by the machine's web proxy
                 known = os.environ.get(name, "")
                 os.environ[name] = ",".join(filter(None, (known, "127.0.0.1", "localhost", args.host)))
-            return _serve(args, login)
+            return _serve(args, login, models)
     except KeyboardInterrupt:
         return 0
 
 
-def _serve(args: argparse.Namespace, login: Sequence[tuple[str, str]]) -> int:
+def _visitors_folder() -> tempfile.TemporaryDirectory[str]:
+    """A new folder that no other user can read, and that goes when the server does.
+
+    It lies in GRADIO_TEMP_DIR where that is set, and is not that folder: others' files there are not ours to sweep.
+    Raises OSError if it cannot be made, ValueError if that is because of GRADIO_TEMP_DIR.
+    """
+    named = os.environ.get("GRADIO_TEMP_DIR")
+    chosen = Path(named).absolute() if named else None
+    try:
+        if chosen is not None:
+            chosen.mkdir(parents=True, exist_ok=True)  # as Gradio would
+        return tempfile.TemporaryDirectory(prefix="clickaway-", dir=chosen, ignore_cleanup_errors=True)
+    except OSError as error:
+        if chosen is None:
+            raise
+        raise ValueError(
+            f"GRADIO_TEMP_DIR={chosen} cannot hold visitors' files ({error.strerror}): set another folder, or none"
+        ) from error
+
+
+def _models(args: argparse.Namespace) -> Models:
+    """The models, not loaded yet. Raises ValueError for what visitors could never be answered with."""
+    from pipeline.models import Models
+
+    options: dict[str, Any] = {}
+    if args.checkpoint is not None:
+        options["checkpoint"] = named_file(args.checkpoint)
+        if not options["checkpoint"].is_file():
+            raise ValueError(f"--checkpoint: expected a file with the segmenter's weights, got {args.checkpoint!r}")
+    offline = True if args.offline else None
+    models = Models(args.segmenter, args.inpainter, options, device=args.device, offline=offline)
+    models.check()
+    return models
+
+
+def _serve(args: argparse.Namespace, login: Sequence[tuple[str, str]], models: Models) -> int:
     from PIL import Image
 
     from demo.app import build_app
@@ -54,10 +92,7 @@ def _serve(args: argparse.Namespace, login: Sequence[tuple[str, str]]) -> int:
     from pipeline.models import Models
     from pipeline.video import film_models
 
-    options: dict[str, Any] = {"checkpoint": args.checkpoint} if args.checkpoint else {}
-    offline = True if args.offline else None
-    models = Models(args.segmenter, args.inpainter, options, device=args.device, offline=offline)
-    without_click = Models(device=args.device, offline=offline)  # --segmenter may be one that wants clicks
+    without_click = Models(device=models.device, offline=models.offline)  # --segmenter may be one that wants clicks
     studio = Studio(
         lambda: models.clicked,
         lambda: models.filler,

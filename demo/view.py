@@ -56,10 +56,6 @@ class View:
         """A mask of the photo at the view's size: True where more than half of a pixel is covered."""
         return _resize_mask(mask, self.view_hw)
 
-    def photo_mask(self, mask: Mask) -> Mask:
-        """A mask of the view at the photo's size, such as brush strokes; exact where both have one size."""
-        return _resize_mask(mask, self.photo_hw)
-
 
 def _resize(image: Image, size_hw: tuple[int, int]) -> Image:
     height, width = size_hw

@@ -28,17 +28,26 @@ def load_inpainter(name: str = "auto", **options: Any) -> Inpainter:
     options: what the class's constructor takes; an unknown one is a TypeError.
     Raises ValueError for an unknown name, weights.WeightsError where a model's file cannot be had.
     """
-    name, _, model = name.partition(":")
+    maker, weights = inpainter_class(name)
+    if weights:
+        options["weights"] = weights
+    inpainter: Inpainter = maker(**options)
+    return inpainter
+
+
+def inpainter_class(name: str) -> tuple[type, str]:
+    """The class that the name stands for, and the weights that it names, or "". Nothing is loaded.
+
+    Raises ValueError for an unknown name, and for weights where there is no choice.
+    """
+    name, _, weights = name.partition(":")
     if name not in INPAINTERS:
         raise ValueError(f"no inpainter is called {name!r}: choose one of {', '.join(INPAINTERS)}")
     module, cls = INPAINTERS[name].split(":")
-    maker = getattr(import_module(module), cls)
-    if model:
-        if "weights" not in signature(maker).parameters:
-            raise ValueError(f"the inpainter {name} has no weights: write {name}, without :{model}")
-        options["weights"] = model
-    inpainter: Inpainter = maker(**options)
-    return inpainter
+    maker: type = getattr(import_module(module), cls)
+    if weights and "weights" not in signature(maker).parameters:
+        raise ValueError(f"the inpainter {name} has no weights: write {name}, without :{weights}")
+    return maker, weights
 
 
 def __getattr__(name: str) -> Any:
@@ -47,4 +56,4 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module("inpaint.base"), name)
 
 
-__all__ = ["INPAINTERS", "Image", "Inpainter", "Mask", "load_inpainter"]
+__all__ = ["INPAINTERS", "Image", "Inpainter", "Mask", "inpainter_class", "load_inpainter"]

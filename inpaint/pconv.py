@@ -19,7 +19,7 @@ from inpaint.base import Image, Mask, check_hole
 from inpaint.bundled import bundled_inpainter
 from inpaint.pconv_config import read_config
 from weights import WEIGHTS, WeightsError, check_sha256, fetch, named_file
-from weights.frameworks import compiled, load_keras
+from weights.frameworks import check_device, compiled, load_keras
 from weights.onnx_nets import read_onnx
 from weights.shared_passes import SharedPasses
 
@@ -36,12 +36,13 @@ class PConvInpainter:
     weights: a name of weights.WEIGHTS, a bundle (.npz) or a public checkpoint (.pth, converted once, the bundle kept
         beside it). None: the net that ships with Clickaway, else the public one, downloaded.
     precision: "float32" or "bfloat16", which is faster where the processor has it.
-    device: "cpu", "gpu" or "cuda", with or without a number as in "gpu:1"; None lets Keras choose.
+    device: "cpu", "gpu" or "cuda", with or without a number as in "gpu:1". None and "auto": the net that ships runs on
+        the processor, by ONNX Runtime; for other weights, and for bfloat16, Keras chooses.
     batch_size: how many crops of one size, filled by several threads at a time, the net gets at once.
     max_size_px: the largest crop it should be asked to fill; None: what the weights say, else twice the net's multiple.
     offline: True never downloads; None asks the environment.
 
-    Raises weights.WeightsError if the weights cannot be had, ValueError for an unknown precision.
+    Raises weights.WeightsError if the weights cannot be had, ValueError for an unknown precision or device.
     """
 
     def __init__(
@@ -58,6 +59,9 @@ class PConvInpainter:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
         if batch_size < 1 or (max_size_px is not None and max_size_px < 1):
             raise ValueError(f"batch_size and max_size_px must be 1 or more, got {batch_size} and {max_size_px}")
+        if device is not None:
+            check_device(device)
+            device = None if device.lower() == "auto" else device
         if weights is None:
             bundled = bundled_inpainter()
             weights = bundled.name if bundled else PUBLIC_WEIGHTS
@@ -68,7 +72,8 @@ class PConvInpainter:
         own_size_px = extra.get("max_size_px", 2 * self.config.multiple)
         self.max_size_px: int = own_size_px if max_size_px is None else max_size_px
         on_processor = precision == "float32" and device in (None, "cpu")
-        nets = read_onnx(path) if on_processor else None
+        spec = WEIGHTS.get(str(weights))
+        nets = read_onnx(spec) if spec is not None and on_processor else None
         net = nets[0] if nets else _read_keras(path, precision=precision, device=device)
         self._net = SharedPasses(net, most=batch_size)
 

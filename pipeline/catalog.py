@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from inpaint import INPAINTERS
-from segment import SEGMENTERS
-from weights import BUNDLED_DIR, WEIGHTS, cache_dir
+from segment import SEGMENTERS, small_mask_rcnn
+from weights import BUNDLED_DIR, WEIGHTS, WeightSpec, cache_dir
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,8 @@ def lines() -> Iterator[str]:
 def weight_files() -> Iterator[WeightFile]:
     """All weight files that have a name: this project's table, and a choice of mmdet's."""
     for spec in WEIGHTS.values():
-        module = {"inpainter": "pconv", "segmenter": "mask_rcnn"}.get(spec.kind, spec.kind)
-        name = spec.name if spec.url is None else f"{module}:{spec.name}"
         path = (BUNDLED_DIR if spec.url is None else cache_dir()) / spec.file
-        yield WeightFile(name, path, spec.size_mib, spec.license, spec.trained_on, spec.metric)
+        yield WeightFile(_asked_for(spec), path, spec.size_mib, spec.license, spec.trained_on, spec.metric)
     if find_spec("mmdet") is None:
         return
     from segment.checkpoints import SUGGESTED_MODELS, published_models
@@ -62,6 +60,15 @@ def weight_files() -> Iterator[WeightFile]:
         size = model.file.stat().st_size / 2**20 if model.file.is_file() else None
         metric = f"published: mask AP {model.mask_ap} on COCO val2017" if model.mask_ap else ""
         yield WeightFile(f"mask_rcnn:{name}", model.file, size, model.license, "COCO train2017", metric)
+
+
+def _asked_for(spec: WeightSpec) -> str:
+    """What to write behind --segmenter or --inpainter for those weights."""
+    if spec.kind == "inpainter":
+        return f"pconv:{spec.name}"
+    if spec.name == small_mask_rcnn.BUNDLED:
+        return f"mask_rcnn:{small_mask_rcnn.SHORT_NAME}"
+    return spec.name  # a segmenter of its own
 
 
 def _described(file: WeightFile) -> Iterator[str]:

@@ -9,8 +9,9 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-from inpaint import INPAINTERS, Inpainter, load_inpainter
-from segment import SEGMENTERS, Segmenter, load_segmenter
+from inpaint import INPAINTERS, Inpainter, inpainter_class, load_inpainter
+from segment import SEGMENTERS, Segmenter, load_segmenter, segmenter_class
+from weights.frameworks import check_device
 
 WITHOUT_NET = "otsu_watershed"  # what answers when nothing is clicked and no main-subject net is here
 
@@ -60,14 +61,34 @@ class Models:
         """The inpainter."""
         return load_inpainter(self.inpainter, **self._for_those_that_take_them(INPAINTERS, self.inpainter))
 
+    def check(self) -> None:
+        """Raises ValueError for names and options that the segmenter for clicks or the inpainter does not have.
+
+        Nothing is loaded, so files and models of a name are not looked for.
+        """
+        segmenter = self.segmenter or "auto"
+        segmenter_class(segmenter)
+        inpainter_class(self.inpainter)
+        self._check_options(segmenter)
+        if self.device:
+            check_device(self.device)
+            known = constructor_options(SEGMENTERS, segmenter) | constructor_options(INPAINTERS, self.inpainter)
+            if "device" not in known:
+                raise ValueError(
+                    f"--device {self.device} would have no effect: {segmenter} and {self.inpainter} "
+                    "have no net to run on it"
+                )
+
     def _segmenter(self, name: str) -> Segmenter:
-        options = dict(self.segmenter_options)
-        known = constructor_options(SEGMENTERS, name)
-        for option in options:
+        self._check_options(name)
+        return load_segmenter(name, **self.segmenter_options, **self._for_those_that_take_them(SEGMENTERS, name))
+
+    def _check_options(self, segmenter: str) -> None:
+        known = constructor_options(SEGMENTERS, segmenter)
+        for option in self.segmenter_options:
             if option not in known:
-                plain = name.partition(":")[0]
+                plain = segmenter.partition(":")[0]
                 raise ValueError(f"the segmenter {plain} has no {option.replace('_', ' ')}: choose another segmenter")
-        return load_segmenter(name, **options, **self._for_those_that_take_them(SEGMENTERS, name))
 
     def _for_those_that_take_them(self, registry: Mapping[str, str], name: str) -> dict[str, Any]:
         """Options of the whole run: a model without a net has no use for a device, and that is no mistake."""

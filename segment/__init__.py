@@ -34,17 +34,26 @@ def load_segmenter(name: str = "auto", **options: Any) -> Segmenter:
     options: what the class's constructor takes; an unknown one is a TypeError.
     Raises ValueError for an unknown name, weights.WeightsError where a model's file cannot be had.
     """
+    maker, model = segmenter_class(name)
+    if model:
+        options["model"] = model
+    segmenter: Segmenter = maker(**options)
+    return segmenter
+
+
+def segmenter_class(name: str) -> tuple[type, str]:
+    """The class that the name stands for, and the model that it names, or "". Nothing is loaded.
+
+    Raises ValueError for an unknown name, and for a model where there is no choice.
+    """
     name, _, model = name.partition(":")
     if name not in SEGMENTERS:
         raise ValueError(f"no segmenter is called {name!r}: choose one of {', '.join(SEGMENTERS)}")
     module, cls = SEGMENTERS[name].split(":")
-    maker = getattr(import_module(module), cls)
-    if model:
-        if "model" not in signature(maker).parameters:
-            raise ValueError(f"the segmenter {name} has no models to choose from: write {name}, without :{model}")
-        options["model"] = model
-    segmenter: Segmenter = maker(**options)
-    return segmenter
+    maker: type = getattr(import_module(module), cls)
+    if model and "model" not in signature(maker).parameters:
+        raise ValueError(f"the segmenter {name} has no models to choose from: write {name}, without :{model}")
+    return maker, model
 
 
 def __getattr__(name: str) -> Any:
@@ -63,4 +72,5 @@ __all__ = [
     "Segmenter",
     "Selection",
     "load_segmenter",
+    "segmenter_class",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from segment.base import Click, Image, InstanceSegmenter, NoObjectError, Segment
 from segment.click_net import SAME_ANSWER_IOU, bundled
 from segment.instances import Instances, still_wanted
 from segment.metrics import iou
-from weights import WeightsError
+from weights import WEIGHTS, WeightsError, fetch
 
 
 def fallback_name() -> str:
@@ -48,12 +49,14 @@ class AutoSegmenter:
         checkpoint: str | Path | None = None,
         *,
         device: str = "auto",
-        score_threshold: float = 0.3,
+        score_threshold: float | None = None,
         input_size_px: int | None = None,
         names: bool = True,
     ):
         """The options are MaskRCNNSegmenter's. model: a bundle (.npz) takes the place of the small Mask R-CNN.
 
+        score_threshold: of the small detector too; None takes MaskRCNNSegmenter's own, and naming.CONFIDENT for the
+        small one, which errs more.
         names: False answers clicks without the small detector's names, and so without the seconds that its libraries
         take to load, until give_names is called.
 
@@ -63,10 +66,11 @@ class AutoSegmenter:
             "model": model,
             "checkpoint": checkpoint,
             "device": device,
-            "score_threshold": score_threshold,
             "input_size_px": input_size_px,
             "offline": True,
         }
+        if score_threshold is not None:
+            self._options["score_threshold"] = score_threshold
         self._lock = threading.Lock()  # visitors share the models: each is loaded once
         self._naming_lock = threading.Lock()  # a lock of its own: nobody's click waits for names
         self._detector: InstanceSegmenter | None = None
@@ -75,9 +79,10 @@ class AutoSegmenter:
         self._fallback_name = fallback_name()
         self._names = names
         self._namer: InstanceSegmenter | None = None
-        self._namer_file = small_mask_rcnn.bundled()
-        if bundle := small_mask_rcnn.bundle_of(model):
-            self._namer_file, self._without = bundle, "a bundle gives names alone"
+        self._named_bundle = small_mask_rcnn.bundle_of(model)
+        self._namer_file = self._named_bundle or small_mask_rcnn.bundled()
+        if self._named_bundle:
+            self._without = "a bundle gives names alone"
             return
         try:
             files = checkpoints.find(model, checkpoint)
@@ -103,7 +108,12 @@ class AutoSegmenter:
     @property
     def classes(self) -> tuple[str, ...]:
         """What the small detector can name, where it is the one that is asked; else none, which says nothing."""
-        return small_mask_rcnn.read_config(self._namer_file).classes if self._without and self._namer_file else ()
+        return small_mask_rcnn.read_config(self._namer_bundle).classes if self._without and self._namer_file else ()
+
+    @cached_property
+    def _namer_bundle(self) -> Path:
+        """The small detector's file to read. Raises WeightsError if it should be the one that ships and is not."""
+        return self._named_bundle or fetch(WEIGHTS[small_mask_rcnn.BUNDLED])
 
     def give_names(self) -> None:
         """Loads the small detector, where it is the one that is asked; from then on clicks are answered with names."""
@@ -249,9 +259,9 @@ class AutoSegmenter:
                     from segment.mask_rcnn import MaskRCNNSegmenter
 
                     self._namer = MaskRCNNSegmenter(
-                        self._namer_file,
+                        self._namer_bundle,
                         device=self._options["device"],
-                        score_threshold=naming.CONFIDENT,
+                        score_threshold=self._options.get("score_threshold", naming.CONFIDENT),
                         input_size_px=self._options["input_size_px"],
                     )
                 except ImportError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from weights import WeightsError, cache_dir, check_sha256
+from weights import WeightsError, cache_dir, check_sha256, named_file
 from weights.download import download
 from weights.frameworks import told_by_torch
 
@@ -97,11 +97,12 @@ def find(model: str | Path = DEFAULT_MODEL, checkpoint: str | Path | None = None
     Raises ValueError for an unknown name, WeightsError for a file that is not here, ImportError without mmdet.
     """
     published = None
+    given = named_file(checkpoint) if checkpoint is not None else None
     if Path(model).suffix == ".py":
-        config = Path(model)
+        config = named_file(model)
         if not config.is_file():
             raise WeightsError(f"there is no config file {config}: give the path of one, or the name of a model")
-        name, path = config.stem, Path(checkpoint) if checkpoint else config.with_suffix(".pth")
+        name, path = config.stem, given or config.with_suffix(".pth")
     else:
         models = published_models()
         published = models.get(str(model))
@@ -110,9 +111,9 @@ def find(model: str | Path = DEFAULT_MODEL, checkpoint: str | Path | None = None
             fix = f"did you mean {' or '.join(near)}?" if near else f"for example {DEFAULT_MODEL}"
             raise ValueError(f"mmdet publishes no instance-segmentation model called {str(model)!r}: {fix}")
         name, config = str(model), published.config
-        if checkpoint is None:
+        if given is None:
             return ModelFiles(name, config, published.file, published.url)
-        path = Path(checkpoint)
+        path = given
     if not path.is_file():
         raise WeightsError(f"the checkpoint {path} of {name} is not here: put it there, or give the path of another")
     return ModelFiles(name, config, path)

@@ -27,7 +27,7 @@ from segment.nets.configs import read_click_net_config
 from segment.refine import guided
 from segment.windows import Scales, middle_corner, moved_click, scaled_click
 from segment.working_size import working_wh
-from weights import WEIGHTS, WeightsError, locate, named_file
+from weights import WEIGHTS, WeightsError, fetch, locate, named_file
 from weights.frameworks import compiled, load_keras
 from weights.onnx_nets import read_onnx
 from weights.shared_passes import SharedPasses
@@ -65,14 +65,14 @@ class ClickNetSegmenter:
 
         Raises WeightsError if there is none or it is damaged.
         """
-        path = named_file(model) if model is not None else bundled()
-        if path is None or not path.is_file():
+        path = fetch(WEIGHTS[BUNDLED]) if model is None else named_file(model)
+        if not path.is_file():
             raise WeightsError(
                 f"clicknet needs its weights, got {model}: give 'clicknet:FILE', a net that train_segment wrote"
             )
         self.name = "clicknet" if model is None else f"clicknet:{model}"
         self.config, _ = read_click_net_config(path)
-        nets = read_onnx(path, *PARTS, apart=True) or _read_keras(path)
+        nets = (read_onnx(WEIGHTS[BUNDLED], *PARTS, apart=True) if model is None else None) or _read_keras(path)
         self._encoder, self._head = (SharedPasses(net, most=SQUARES_A_PASS) for net in nets)
         # Keras's graphs are made at the first call: now, so that the first click takes no longer than the others.
         maps = self._read(Scales(np.zeros((2, 2, 3), np.uint8), 2), (0, 0), self.config.input_px)

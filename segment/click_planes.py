@@ -22,15 +22,6 @@ DISTANCE_UNIT_PX = 224  # the side of DeepMask's patch: the planes of a patch ru
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the luminance of sRGB photos
 
 
-def disk_planes(clicks: Sequence[Click], hw: tuple[int, int], *, radius_px: float = DISK_RADIUS_PX) -> Plane:
-    """(H, W, 2) float32: 1 within radius_px of a positive click in plane 0, of a negative one in plane 1; else 0."""
-    planes = np.zeros((*hw, 2), np.float32)
-    for place, positive in enumerate((True, False)):
-        near = _squared_distance([c for c in clicks if c.positive == positive], hw) <= radius_px**2
-        planes[..., place] = near
-    return planes
-
-
 def distance_plane(
     clicks: Sequence[Click], hw: tuple[int, int], *, unit_px: float = DISTANCE_UNIT_PX, at_most: float = 1.0
 ) -> Plane:

@@ -1,8 +1,9 @@
 """A small detector beside ClickNet: names from the one, edges from the other.
 
-The rule, for clicks and for whole photos alike: an instance counts if the detector is CONFIDENT of it, and it is the
-same object as ClickNet's answer if their masks agree by AGREES_IOU. Then the object has the instance's name and
-ClickNet's mask. ClickNet's answers stay as they are and come first, so that clicks are answered as without a detector.
+The rule, for clicks and for whole photos alike: an instance counts if the detector gives it, which leaves out those
+of which it is less sure than asked for (CONFIDENT), and it is the same object as ClickNet's answer if their masks agree
+by AGREES_IOU. Then the object has the instance's name and ClickNet's mask. ClickNet's answers stay as they are and come
+first, so that clicks are answered as without a detector.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from segment.instances import Instances
 from segment.mask_ops import deepest_point
 from segment.metrics import iou
 
-CONFIDENT = 0.5  # of 0..1: the detector finds it likelier than not
+CONFIDENT = 0.5  # of 0..1, the usual threshold of the detector that names: it finds an object likelier than not
 # Of two alike objects that ClickNet takes as one, each agrees with it by 0.5; masks of 28 cells a side rarely agree
 # with fine edges by more than 0.8.
 AGREES_IOU = 0.6
@@ -30,7 +31,7 @@ def named(answers: Sequence[Selection], found: Instances, clicks: Sequence[Click
     under = {
         index: found.selection(index)
         for index in range(len(found))
-        if found.scores[index] >= CONFIDENT and all(found.holds(index, c.x, c.y) == c.positive for c in clicks)
+        if all(found.holds(index, c.x, c.y) == c.positive for c in clicks)
     }
     agreeing: set[int] = set()
     with_names = []
@@ -43,14 +44,12 @@ def named(answers: Sequence[Selection], found: Instances, clicks: Sequence[Click
 
 
 def with_edges(found: Instances, clicker: Segmenter, encoding: Any) -> list[Selection]:
-    """The instances of which the detector is confident, surest first, with ClickNet's masks where they agree.
+    """The instances, surest first, with ClickNet's masks where they agree.
 
     clicker: asked at the deepest point of each instance. encoding: its own, of the same photo.
     """
     selections = []
     for index in range(len(found)):
-        if found.scores[index] < CONFIDENT:
-            continue
         own = found.selection(index)
         column, row = deepest_point(found.crop(index))
         x, y = (int(corner) for corner in found.crops_xyxy[index, :2])

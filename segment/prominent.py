@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from segment.base import Click, Image, Mask, NoObjectError, Selection, check_clicks, check_image
 from segment.nets.configs import read_subject_config
 from segment.refine import enlarged, extractnet_cleaned, guided, parts
-from weights import WEIGHTS, WeightsError, locate, named_file
+from weights import WEIGHTS, WeightsError, fetch, locate, named_file
 from weights.frameworks import compiled, load_keras
 from weights.onnx_nets import read_onnx
 
@@ -64,7 +64,7 @@ class ProminentSegmenter:
             raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
         path = self._file(model)
         self.name = f"{self.kind}:{path}"
-        self._net, self.config = self._loaded(path)
+        self._net, self.config = self._loaded(path, is_bundled=model is None)
         self._threshold, self._refine, self._flip = threshold, refine, flip
 
     def encode(self, image: Image) -> ProminentEncoding:
@@ -127,8 +127,8 @@ class ProminentSegmenter:
         """The photo as the net takes it: (S, S, 3) uint8 RGB."""
         return squeezed(image, self.config.input_px)
 
-    def _loaded(self, path: Path) -> tuple[Callable[[Any], Any], Any]:
-        """The net of a bundle as a function of {"image": ...}, and its config."""
+    def _loaded(self, path: Path, *, is_bundled: bool) -> tuple[Callable[[Any], Any], Any]:
+        """The net of a bundle as a function of {"image": ...}, and its config. is_bundled: it ships with Clickaway."""
         load_keras()
         net, config = self._read(path)
         return compiled(net), config
@@ -203,17 +203,16 @@ class SubjectSegmenter(ProminentSegmenter):
     def _file(self, model: str | Path | None) -> Path:
         if model is not None:
             return super()._file(model)
-        path = bundled_subject()
-        if path is None:
+        if bundled_subject() is None:
             raise WeightsError(
                 "no main-subject net is bundled with this Clickaway: give one that train_segment wrote, "
                 "'subject:FILE', or choose otsu_watershed"
             )
-        return path
+        return fetch(WEIGHTS[BUNDLED])
 
-    def _loaded(self, path: Path) -> tuple[Callable[[Any], Any], Any]:
-        nets = read_onnx(path, apart=True)
-        return (nets[0], read_subject_config(path)[0]) if nets else super()._loaded(path)
+    def _loaded(self, path: Path, *, is_bundled: bool) -> tuple[Callable[[Any], Any], Any]:
+        nets = read_onnx(WEIGHTS[BUNDLED], apart=True) if is_bundled else None
+        return (nets[0], read_subject_config(path)[0]) if nets else super()._loaded(path, is_bundled=is_bundled)
 
     def _read(self, path: Path) -> tuple[Any, Any]:
         from segment.nets.subject import read_subject

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weights import WEIGHTS, WeightsError, locate, named_file
+from weights import WEIGHTS, WeightsError, fetch, locate, named_file
 from weights.bundle import net_config, read_bundle, read_bundle_config
 
 ARCHITECTURE = "small_mask_rcnn"
@@ -158,12 +158,10 @@ def bundled() -> Path | None:
 def bundle_of(model: str | Path) -> Path | None:
     """The bundle that a model's name stands for: "small" or a file *.npz. None for other names.
 
-    Raises WeightsError if it is not here.
+    Raises WeightsError if it is not here, or "small" is not what ships with Clickaway.
     """
     if str(model) == SHORT_NAME:
-        if (path := bundled()) is None:
-            raise WeightsError(f"no small Mask R-CNN ships with this version: give the file of one, {BUNDLED}.npz, say")
-        return path
+        return fetch(WEIGHTS[BUNDLED])
     path = named_file(model)
     if path.suffix != ".npz":
         return None

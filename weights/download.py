@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import socket
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from weights import WeightsError, check_sha256
+from weights import WeightsError, check_sha256, sha256_of
 
 _REACH_SECONDS = 4.0  # for name look-up and connection together: whoever has no network knows it within 5 seconds
 _STALL_SECONDS = 30.0  # a server that sends nothing for this long is given up
@@ -107,12 +106,12 @@ def _fetch_checked(url: str, target: Path, sha256: str, progress: bool) -> None:
     partial = target.with_name(target.name + ".partial")
     resumed = partial.is_file() and partial.stat().st_size > 0
     _fetch_whole(url, target, partial, progress)
-    digest = _sha256(partial)
+    digest = sha256_of(partial)
     if resumed and not digest.startswith(sha256.lower()):
         # The piece found here may have been of another file: one more try with nothing of it.
         partial.unlink()
         _fetch_whole(url, target, partial, progress)
-        digest = _sha256(partial)
+        digest = sha256_of(partial)
     if not digest.startswith(sha256.lower()):
         partial.unlink()
         raise WeightsError(
@@ -303,8 +302,3 @@ def _no_room(url: str, target: Path, total: int | None) -> WeightsError:
 
 def _by_hand(url: str, target: Path) -> str:
     return f"fetch {url} elsewhere and put it into {target.parent} as {target.name}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

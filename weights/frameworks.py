@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +20,18 @@ _NOISE = (
     "oneDNN custom",
 )
 
+_DEVICE = re.compile(r"auto|(cpu|gpu|cuda)(:\d+)?", re.IGNORECASE)
+
 # What Keras imports at its start where it is installed, to draw and to learn from tables: 0.7 CPU seconds and 80 MiB.
 # The commands on photos say by LEAN that they want neither; in anybody's own program Keras comes whole.
 _NOT_FOR_PHOTOS = ("matplotlib", "pandas")
 LEAN = "CLICKAWAY_LEAN_KERAS"  # an environment variable: worker processes inherit it
+
+
+def check_device(name: str) -> None:
+    """Raises ValueError for what is no device's name. Whether it is here only a framework knows: none is loaded."""
+    if not _DEVICE.fullmatch(name):
+        raise ValueError(f"no device is called {name!r}: use auto, cpu, cuda or cuda:1")
 
 
 def load_keras() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weights import BUNDLED_DIR, WEIGHTS, WeightsError, check_sha256, sha256_of
+from weights import WeightsError, WeightSpec, check_sha256, locate
 
 MADE_OF = "bundle_sha256"  # in a twin's metadata: the bundle's
 OUTPUTS = "outputs"  # in its metadata: NAMED, where the net gives a dict, or ONE
@@ -88,25 +88,26 @@ def onnx_file(bundle: Path, part: str = "") -> Path:
     return bundle.with_suffix(f".{part}.onnx" if part else ".onnx")
 
 
-def read_onnx(bundle: Path, *parts: str, apart: bool = False) -> list[OnnxNet] | None:
+def read_onnx(spec: WeightSpec, *parts: str, apart: bool = False) -> list[OnnxNet] | None:
     """The net of a shipped bundle by ONNX Runtime, or those of its parts; None if there is none of this very bundle.
 
+    spec: of a bundle that weights.fetch has found to be what it should be; it is not read again.
     apart: as OnnxNet's. Raises WeightsError if one is there and damaged.
     """
-    parts = parts or ("",)
+    bundle, parts = locate(spec), parts or ("",)
+    if bundle is None or not all(part in spec.onnx_sha256 for part in parts):
+        return None
     files = [onnx_file(bundle, part) for part in parts]
-    shipped = next((spec for spec in WEIGHTS.values() if BUNDLED_DIR / spec.file == bundle), None)
-    if shipped is None or not all(file.is_file() for file in files):
+    if not all(file.is_file() for file in files):
         return None
     for part, file in zip(parts, files, strict=True):  # ONNX has no checksums: a wrong bit would be a wrong number
-        check_sha256(file, shipped.onnx_sha256.get(part, "none known"))
+        check_sha256(file, spec.onnx_sha256[part])
     try:
         nets = [OnnxNet(file, apart=apart) for file in files]
     except ImportError as error:
         _log.info("%s is read by Keras: %s", bundle, error)
         return None
-    digest = sha256_of(bundle)
-    if any(net.metadata.get(MADE_OF) != digest for net in nets):
+    if any(net.metadata.get(MADE_OF) != spec.sha256 for net in nets):
         _log.info("%s is read by Keras: %s was made of another bundle", bundle, files[0])
         return None
     return nets

@@ -21,7 +21,6 @@ from weights.nets import read_net, write_net
 
 PLANES = 7  # positive disks, negative disks, near a positive click, near a negative one, dx, dy, previous mask
 PLANE_STRIDE_PX = 4
-MASK_STRIDE_PX = 2
 
 
 @keras.saving.register_keras_serializable("clickaway")

@@ -6,7 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,24 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(wrong):
     assert wrong[0] in done.stderr or wrong[1] in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--segmenter", "nonsense"], "no segmenter is called 'nonsense': choose one of auto, "),
+        (["--segmenter", "grabcut:x"], "the segmenter grabcut has no models to choose from: write grabcut"),
+        (["--inpainter", "nosuch"], "no inpainter is called 'nosuch': choose one of auto, "),
+        (["--inpainter", "pconv", "--device", "warp"], "no device is called 'warp': use auto, cpu, cuda or cuda:1"),
+        (["--device", "cpu"], "--device cpu would have no effect: grabcut and telea have no net to run on it"),
+        (["--checkpoint", "/nowhere"], "--checkpoint: expected a file with the segmenter's weights, got '/nowhere'"),
+        (["--checkpoint", __file__], "the segmenter grabcut has no checkpoint: choose another segmenter"),
+    ],
+)
+def test_models_that_no_visitor_could_use_are_refused_before_the_page_is_opened(wrong, told):
+    done = subprocess.run([*COMMAND, *wrong], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"clickaway demo: {told}") and done.stderr.count("\n") == 1
+
+
 def test_a_login_file_is_read_as_it_is_written(tmp_path):
     file = tmp_path / "login"
     file.write_text("# friends\nada:s3cret:with:colons\n\n  eve:x \n")
@@ -81,23 +101,54 @@ def test_it_listens_on_this_machine_alone_unless_told_otherwise():
     assert _parser().parse_args([]).host == "127.0.0.1"
 
 
-def test_the_page_is_served_and_a_stop_leaves_no_file_behind(tmp_path):
+@contextmanager
+def served(folder, environment, *options):
+    """The running page's address; it is stopped afterwards. Visitors' files are to lie in a folder below that one."""
     port = free_port()
-    environment = {"TMPDIR": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    command, pipe = [*COMMAND, "--port", str(port)], subprocess.PIPE
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), **environment}
+    command, pipe = [*COMMAND, "--port", str(port), *options], subprocess.PIPE
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
     try:
         assert f"http://127.0.0.1:{port}" in server.stdout.readline()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
-            assert "Clickaway" in page.read().decode()
-        folders = list(tmp_path.glob("clickaway-*"))
+        folders = list(folder.glob("clickaway-*"))
         assert len(folders) == 1 and folders[0].stat().st_mode & 0o077 == 0
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.send_signal(signal.SIGTERM)
         _, errors = server.communicate(timeout=30)
     assert server.returncode == 0
     assert "Traceback" not in errors
-    assert list(tmp_path.glob("clickaway-*")) == []
+    assert list(folder.glob("clickaway-*")) == []
+
+
+def test_the_page_is_served_and_a_stop_leaves_no_file_behind(tmp_path):
+    with served(tmp_path, {"TMPDIR": str(tmp_path)}) as url, urllib.request.urlopen(url) as page:
+        assert "Clickaway" in page.read().decode()
+
+
+def test_what_else_lies_in_gradios_folder_stays_there(tmp_path):
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    (chosen / "thesis.txt").write_text("mine")
+    with (
+        served(chosen, {"GRADIO_TEMP_DIR": str(chosen)}, "--max-disk", "1kb") as url,
+        pytest.raises(urllib.error.HTTPError, match="507"),  # after the oldest files were deleted for it
+    ):
+        urllib.request.urlopen(f"{url}/gradio_api/upload", data=bytes(2000))
+    assert [file.read_text() for file in chosen.iterdir()] == ["mine"]
+
+
+def test_gradios_folder_is_made_where_it_is_missing(tmp_path):
+    with served(tmp_path / "new", {"GRADIO_TEMP_DIR": str(tmp_path / "new")}):
+        pass
+
+
+def test_a_gradio_folder_that_cannot_be_is_one_line_and_exit_code_2(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file"))
+    assert main(["--no-browser"]) == 2
+    line = f"clickaway demo: GRADIO_TEMP_DIR={tmp_path / 'file'} cannot hold visitors' files (File exists): "
+    assert capsys.readouterr().err == f"{line}set another folder, or none\n"
 
 
 def test_a_port_that_is_taken_is_one_line_and_exit_code_2(monkeypatch, tmp_path, capsys):

@@ -47,13 +47,3 @@ def test_a_pixel_of_the_view_is_selected_where_more_than_half_of_it_is_covered()
     view = View((2, 4), (1, 2))
     mask = np.array([[1, 1, 1, 0], [1, 0, 0, 0]], bool)
     np.testing.assert_array_equal(view.show_mask(mask), [[True, False]])
-
-
-def test_a_mask_of_the_view_covers_the_same_part_of_the_photo():
-    view = View((400, 600), (200, 300))
-    mask = np.zeros((200, 300), bool)
-    mask[50:100, 60:120] = True
-    grown = view.photo_mask(mask)
-    assert grown.shape == (400, 600)
-    assert grown[100:200, 120:240].all()
-    assert grown.sum() == 100 * 120

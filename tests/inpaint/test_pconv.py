@@ -88,11 +88,16 @@ def test_impossible_options_are_refused(bundle, options):
         PConvInpainter(weights=bundle, **options)
 
 
-@pytest.mark.parametrize("device", ["cpu", "CPU:0"])
+@pytest.mark.parametrize("device", ["auto", "cpu", "CPU:0"])
 def test_the_device_can_be_named(bundle, device):
     image, hole = photo((16, 24))
     expected = PConvInpainter(weights=bundle).inpaint(image, hole)
     np.testing.assert_array_equal(PConvInpainter(weights=bundle, device=device).inpaint(image, hole), expected)
+
+
+def test_a_device_that_is_none_is_refused_by_its_name(bundle):
+    with pytest.raises(ValueError, match="no device is called 'warp': use auto, cpu, cuda or cuda:1"):
+        PConvInpainter(weights=bundle, device="warp")
 
 
 def test_weights_that_are_nowhere_are_one_clear_error():

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import weights
 from pipeline import models
 from pipeline.__main__ import main
 from pipeline.models import Models
 from pipeline.selection import Pick, choose
 from segment.nets.configs import SubjectConfig
 from segment.nets.subject import build_subject, write_subject
+from weights import WEIGHTS, sha256_of
 
 
 @pytest.fixture
@@ -33,7 +36,9 @@ def bundled(tmp_path, monkeypatch):
     last = net.get_layer("mask_layer")
     last.set_weights([np.zeros(last.kernel.shape), np.full(1, 4.0)])
     write_subject(tmp_path / "subject.npz", net, config)
-    monkeypatch.setattr("segment.prominent.bundled_subject", lambda: tmp_path / "subject.npz")
+    monkeypatch.setattr(weights, "BUNDLED_DIR", tmp_path)
+    spec = replace(WEIGHTS["subject"], sha256=sha256_of(tmp_path / "subject.npz"), onnx_sha256={})
+    monkeypatch.setitem(WEIGHTS, spec.name, spec)
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@ import sys
 
 import pytest
 
+from inpaint import INPAINTERS, load_inpainter
 from pipeline import catalog
 from pipeline.models import Models
-from weights import WEIGHTS
+from segment import load_segmenter
+from weights import WEIGHTS, WeightsError
 
 
 @pytest.mark.usefixtures("fake_models")
@@ -34,6 +36,32 @@ def test_models_without_a_net_ignore_the_device():
     assert models.clicked and models.filler
 
 
+@pytest.mark.parametrize(
+    ("models", "told"),
+    [
+        (Models(segmenter="nonsense"), "no segmenter is called 'nonsense'"),
+        (Models(segmenter="otsu_watershed:x"), "has no models to choose from"),
+        (Models(inpainter="nosuch:x"), "no inpainter is called 'nosuch'"),
+        (Models(inpainter="telea:x"), "the inpainter telea has no weights"),
+        (Models(segmenter="clicknet", segmenter_options={"checkpoint": "x"}), "clicknet has no checkpoint"),
+        (Models(device="warp"), "no device is called 'warp'"),
+        (Models("grabcut", "telea", device="cpu"), "--device cpu would have no effect: grabcut and telea have no net"),
+    ],
+)
+def test_what_no_model_has_is_known_before_one_is_loaded(models, told):
+    with pytest.raises(ValueError, match=told):
+        models.check()
+
+
+def test_names_and_options_that_models_have_pass_and_load_nothing(monkeypatch):
+    never = pytest.fail
+    monkeypatch.setattr("pipeline.models.load_segmenter", never)
+    monkeypatch.setattr("pipeline.models.load_inpainter", never)
+    Models().check()
+    Models("mask_rcnn:not-looked-for", "telea", {"checkpoint": "x", "score_threshold": 0.5}, device="auto").check()
+    Models("grabcut", "pconv:x", device="cuda:1").check()
+
+
 @pytest.mark.usefixtures("fake_models")
 def test_a_named_segmenter_also_finds_the_main_subject():
     models = Models(segmenter="squares")
@@ -47,6 +75,18 @@ def test_the_list_names_every_model_and_every_weight_file():
         assert name in text
     for spec in WEIGHTS.values():
         assert spec.license in text and spec.trained_on in text and spec.file in text
+
+
+@pytest.mark.parametrize("name", [file.name for file in catalog.weight_files()])
+def test_what_the_list_names_can_be_asked_for(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLICKAWAY_WEIGHTS", str(tmp_path))
+    (file,) = (file for file in catalog.weight_files() if file.name == name)
+    load = load_inpainter if name.partition(":")[0] in INPAINTERS else load_segmenter
+    if file.is_here:
+        assert file.path.stem in load(name).name
+    else:
+        with pytest.raises(WeightsError, match=f"{file.path.name} is not here"):
+            load(name, offline=True)
 
 
 def test_the_list_says_which_files_are_here(tmp_path, monkeypatch):

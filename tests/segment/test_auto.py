@@ -139,6 +139,9 @@ def test_several_detected_objects_and_an_unknown_one_are_joined(both: AutoSegmen
 class Namer:
     """Finds LEFT as a dog, all but sure, of other edges; and something round ODD and RIGHT that it is less sure of."""
 
+    def __init__(self, model: object = None, *, score_threshold: float = 0.5, **_: object):
+        self._threshold = score_threshold
+
     def encode(self, image: Image):
         around = np.zeros(HW, bool)
         around[2:40, 10:55] = True
@@ -147,7 +150,7 @@ class Namer:
             Instance(around[2:40, 10:55], (10, 2), (10, 2, 55, 40), "cow", 0.6),
             Instance(ODD[28:36, 10:30], (10, 28), (10, 28, 30, 36), "cat", 0.4),
         ]
-        return pack(found, image.shape[:2])
+        return pack([one for one in found if one.score >= self._threshold], image.shape[:2])
 
     select = Detector.select
     instances = Detector.instances
@@ -173,6 +176,27 @@ def test_what_the_small_detector_sees_otherwise_is_an_alternative_and_unsure_nam
     first, second = with_names.select(with_names.encode(IMAGE), [ON_ODD])
     assert first.label is None and second.label == "cow"
     np.testing.assert_array_equal(first.mask, ODD)
+
+
+@pytest.mark.parametrize(
+    ("options", "labels"),
+    [
+        ({}, ["dog", "cow"]),
+        ({"score_threshold": 0.0}, ["dog", "cow", "cat"]),
+        ({"score_threshold": 0.7}, ["dog"]),
+        ({"score_threshold": 1.0}, []),
+    ],
+)
+def test_small_detector_leaves_out_what_it_is_less_sure_of_than_was_asked_for(
+    fallback: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: dict[str, float], labels: list[str]
+) -> None:
+    monkeypatch.setattr("segment.mask_rcnn.MaskRCNNSegmenter", Namer)
+    (tmp_path / "small.npz").touch()
+    segmenter = AutoSegmenter(tmp_path / "small.npz", **options)  # type: ignore[arg-type]
+    encoding = segmenter.encode(IMAGE)
+    assert [one.label for one in segmenter.instances(encoding)] == labels
+    named = [one.label for one in segmenter.select(encoding, [ON_ODD])]
+    assert set(named) - {None} == set(labels) - {"dog"}
 
 
 def test_small_detector_answers_where_clicknet_finds_nothing(with_names: AutoSegmenter) -> None:

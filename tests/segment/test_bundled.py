@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import skimage.data
 
+import weights
+from inpaint import load_inpainter
 from segment import Click, load_segmenter
 from segment.auto import fallback_name
 from segment.click_net import ClickNetSegmenter
-from weights import BUNDLED_DIR, WEIGHTS, WeightSpec, check_sha256
+from weights import BUNDLED_DIR, WEIGHTS, WeightsError, WeightSpec, check_sha256, sha256_of
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +29,51 @@ def test_every_bundle_is_what_its_spec_and_card_say(spec: WeightSpec) -> None:
     assert path.stat().st_size == pytest.approx(spec.size_mib * 2**20, rel=0.05)
     card = (BUNDLED_DIR.parent / "cards" / f"{spec.name}.md").read_text()
     assert spec.sha256 in card and "## Failures" in card and "python -m train_" in card
+
+
+USERS: dict[str, Callable[[], object]] = {
+    "clicknet": lambda: load_segmenter("clicknet"),
+    "mask_rcnn_small": lambda: load_segmenter("mask_rcnn:small"),
+    "mask_rcnn_small for names": lambda: load_segmenter("auto").give_names(),  # type: ignore[attr-defined]
+    "mask_rcnn_small for classes": lambda: load_segmenter("auto").classes,  # type: ignore[attr-defined]
+    "subject": lambda: load_segmenter("subject"),
+    "pconv-small": lambda: load_inpainter("pconv"),
+}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_bundle_with_one_other_bit_is_refused_in_one_line(
+    user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLICKAWAY_WEIGHTS", str(tmp_path))  # no large detector, which would be asked instead
+    spec = WEIGHTS[user.partition(" ")[0]]
+    content = bytearray((BUNDLED_DIR / spec.file).read_bytes())
+    content[10] ^= 1  # of the day on which the first array was packed: no reader looks at it
+    for file in BUNDLED_DIR.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / spec.file).unlink()
+    (tmp_path / spec.file).write_bytes(content)
+    monkeypatch.setattr(weights, "BUNDLED_DIR", tmp_path)
+    with pytest.raises(WeightsError, match="is damaged or another file") as told:
+        USERS[user]()
+    assert str(tmp_path / spec.file) in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_bundle_is_read_for_its_sha256_once_and_only_by_who_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def noted(path: Path) -> str:
+        read.append(path.name)
+        return sha256_of(path)
+
+    monkeypatch.setattr(weights, "sha256_of", noted)
+    load_segmenter("auto")
+    assert read == []
+    load_segmenter("clicknet")
+    assert sorted(read) == ["clicknet.encoder.onnx", "clicknet.head.onnx", "clicknet.npz"]
+    read.clear()
+    load_inpainter("pconv")
+    assert sorted(read) == ["pconv-small.npz", "pconv-small.onnx"]
 
 
 def test_a_person_is_found_without_a_click() -> None:

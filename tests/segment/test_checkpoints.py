@@ -264,6 +264,15 @@ def test_missing_checkpoint_says_offline_where_to_put_which_file(
     assert "\n" not in str(caught.value)
 
 
+def test_files_may_be_named_from_the_person_s_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config, mine = tmp_path / "net.py", tmp_path / "mine.pth"
+    for file in (config, config.with_suffix(".pth"), mine):
+        file.touch()
+    assert find("~/net.py") == ModelFiles("net", config, config.with_suffix(".pth"))
+    assert find("~/net.py", "~/mine.pth").checkpoint == find(DEFAULT_MODEL, "~/mine.pth").checkpoint == mine
+
+
 def test_config_file_takes_the_checkpoint_beside_it_or_the_one_given(tmp_path: Path) -> None:
     config, beside, other = tmp_path / "a.py", tmp_path / "a.pth", tmp_path / "b.pth"
     config.touch()

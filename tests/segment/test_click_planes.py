@@ -6,7 +6,6 @@ import pytest
 from segment.base import Click
 from segment.click_planes import (
     colour_distance_plane,
-    disk_planes,
     distance_plane,
     luminance_difference_plane,
 )
@@ -45,22 +44,6 @@ def test_distance_is_cut_at_its_greatest_and_full_without_a_positive_click():
     assert (distance_plane([Click(0, 0, positive=False)], (3, 3)) == 1).all()
 
 
-def test_disks_equal_a_plain_loop_in_a_plane_for_each_sign():
-    planes = disk_planes(CLICKS, HW, radius_px=2.5)
-    for place, positive in enumerate((True, False)):
-        clicks = [click for click in CLICKS if click.positive == positive]
-        expected = [
-            [any((x - c.x) ** 2 + (y - c.y) ** 2 <= 6.25 for c in clicks) for x in range(HW[1])] for y in range(HW[0])
-        ]
-        assert (planes[..., place] == np.array(expected)).all()
-
-
-def test_disks_reach_five_pixels_by_default_and_none_means_none():
-    row = disk_planes([Click(10, 0)], (1, 21))[0, :, 0]
-    assert np.flatnonzero(row).tolist() == list(range(5, 16))
-    assert not disk_planes([], (4, 4)).any()
-
-
 def test_colour_distance_plane_equals_a_plain_loop():
     def value(x, y, clicks):
         here = [float(v) for v in PHOTO[y, x]]
@@ -84,6 +67,6 @@ def test_black_to_white_is_one_in_colour_and_luminance():
 
 
 def test_planes_are_float32():
-    planes = [disk_planes(CLICKS, HW), distance_plane(CLICKS, HW)]
-    planes += [colour_distance_plane(PHOTO, CLICKS), luminance_difference_plane(PHOTO, CLICKS)]
+    planes = [distance_plane(CLICKS, HW), colour_distance_plane(PHOTO, CLICKS)]
+    planes.append(luminance_difference_plane(PHOTO, CLICKS))
     assert {plane.dtype for plane in planes} == {np.dtype(np.float32)}

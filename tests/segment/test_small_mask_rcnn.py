@@ -11,9 +11,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import pytest
 
+import weights
 from segment import load_segmenter, small_mask_rcnn
 from segment.small_mask_rcnn import ARCHITECTURE, SmallMaskRCNN, model_config, read_config
-from weights import WeightsError
+from weights import WEIGHTS, WeightsError, sha256_of
 from weights.bundle import write_bundle
 
 torch = pytest.importorskip("torch")
@@ -150,10 +151,12 @@ def test_bundles_that_cannot_serve_are_errors_of_one_line(bundle: Path, tmp_path
 
 
 def test_small_is_the_bundle_that_ships(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(small_mask_rcnn, "bundled", lambda: bundle)
+    monkeypatch.setattr(weights, "BUNDLED_DIR", bundle.parent)
+    spec = replace(WEIGHTS[small_mask_rcnn.BUNDLED], file=bundle.name, sha256=sha256_of(bundle))
+    monkeypatch.setitem(WEIGHTS, spec.name, spec)
     assert load_segmenter("mask_rcnn:small", device="cpu").classes == ("cat", "dog")
-    monkeypatch.setattr(small_mask_rcnn, "bundled", lambda: None)
-    with pytest.raises(WeightsError, match="no small Mask R-CNN ships"):
+    monkeypatch.setattr(weights, "BUNDLED_DIR", bundle.parent / "nowhere")
+    with pytest.raises(WeightsError, match="install it again"):
         load_segmenter("mask_rcnn:small")
 
 

@@ -3,23 +3,26 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+import weights
 from inpaint.fast_pconv import read_fast_pconv
 from inpaint.pconv import PConvInpainter
 from segment.click_net import PARTS, ClickNetSegmenter
 from segment.nets.click_net import read_click_net
 from segment.nets.subject import read_subject
-from weights import BUNDLED_DIR, WEIGHTS, WeightsError
+from weights import BUNDLED_DIR, WEIGHTS, WeightsError, sha256_of
 from weights.bundle import read_bundle_config
 from weights.onnx_nets import OnnxNet, onnx_file, read_onnx
 
 ROOT = Path(__file__).parents[2]
-CLICK_NET, PCONV, SUBJECT = (BUNDLED_DIR / WEIGHTS[name].file for name in ("clicknet", "pconv-small", "subject"))
+CLICK_NET, PCONV, SUBJECT = (WEIGHTS[name] for name in ("clicknet", "pconv-small", "subject"))
+CLICK_NET_FILE, PCONV_FILE, SUBJECT_FILE = (BUNDLED_DIR / spec.file for spec in (CLICK_NET, PCONV, SUBJECT))
 # Weights with batch norm folded in are rounded to half floats: one part in two thousand each.
 TOLERANCE = 2e-3
 
@@ -40,7 +43,7 @@ def assert_same(found, expected):
 
 
 def test_clicknets_parts_give_what_kerass_give():
-    net, config = read_click_net(CLICK_NET)
+    net, config = read_click_net(CLICK_NET_FILE)
     encoder, head = read_onnx(CLICK_NET, *PARTS)
     squares = pixels(config.input_px)
     maps = keras.tree.map_structure(keras.ops.convert_to_numpy, net.get_layer("encoder")(squares))
@@ -56,14 +59,14 @@ def test_the_pconv_nets_give_the_same(height_width):
     image = pixels(128)[:, : height_width[0], : height_width[1]] / 127.5 - 1
     valid = np.ones((2, *height_width, 1), np.float32)
     valid[:, 5:20, 8:30] = 0
-    assert_same(net([image, valid]), read_fast_pconv(PCONV, dtype="float32")([image, valid]))
+    assert_same(net([image, valid]), read_fast_pconv(PCONV_FILE, dtype="float32")([image, valid]))
 
 
 @pytest.mark.parametrize("threads", ["1", "2", "3"])
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_shared_out_among_cores_each_gives_what_it_gives_alone(monkeypatch, threads, count):
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
-    net = OnnxNet(onnx_file(CLICK_NET, "encoder"), apart=True)
+    net = OnnxNet(onnx_file(CLICK_NET_FILE, "encoder"), apart=True)
     squares = pixels(192, count)
     alone = [net(squares[number : number + 1]) for number in range(count)]
     for name, found in net(squares).items():
@@ -72,48 +75,51 @@ def test_shared_out_among_cores_each_gives_what_it_gives_alone(monkeypatch, thre
 
 
 def test_the_subject_nets_give_the_same():
-    net, config = read_subject(SUBJECT)
+    net, config = read_subject(SUBJECT_FILE)
     inputs = {"image": pixels(config.input_px)}
     assert_same(read_onnx(SUBJECT)[0](inputs), net(inputs))
 
 
-@pytest.mark.parametrize("bundle", [CLICK_NET, PCONV, SUBJECT], ids=lambda path: path.stem)
-def test_what_ships_was_made_of_the_bundle_that_ships(bundle):
-    parts = PARTS if bundle == CLICK_NET else ()
-    assert read_onnx(bundle, *parts), f"{bundle} is newer: python -m tools.write_onnx"
+@pytest.mark.parametrize("spec", [CLICK_NET, PCONV, SUBJECT], ids=lambda spec: spec.name)
+def test_what_ships_was_made_of_the_bundle_that_ships(spec):
+    parts = PARTS if spec is CLICK_NET else ()
+    assert read_onnx(spec, *parts), f"{spec.file} is newer: python -m tools.write_onnx"
 
 
 @pytest.fixture
 def shipped_copy(tmp_path, monkeypatch):
-    """Copies a bundle and what lies beside it to where bundles then ship from."""
-    monkeypatch.setattr("weights.onnx_nets.BUNDLED_DIR", tmp_path)
-    return lambda bundle, *parts: copied(bundle, tmp_path, *parts)
+    """Copies a bundle and what lies beside it to where bundles then ship from, and gives the bundle's file."""
+    monkeypatch.setattr(weights, "BUNDLED_DIR", tmp_path)
+
+    def copied(spec, *parts):
+        bundle = BUNDLED_DIR / spec.file
+        for file in [bundle, *(onnx_file(bundle, part) for part in parts or ("",))]:
+            shutil.copy(file, tmp_path)
+        return tmp_path / spec.file
+
+    return copied
 
 
-def copied(bundle, folder, *parts):
-    for file in [bundle, *(onnx_file(bundle, part) for part in parts or ("",))]:
-        shutil.copy(file, folder)
-    return folder / bundle.name
-
-
-def test_what_lies_beside_a_bundle_that_does_not_ship_is_not_run(tmp_path):
-    assert read_onnx(copied(PCONV, tmp_path)) is None
+def test_what_lies_beside_a_bundle_that_does_not_ship_is_not_run(shipped_copy):
+    bundle = shipped_copy(PCONV)
+    assert isinstance(PConvInpainter()._net._net, OnnxNet)
+    assert not isinstance(PConvInpainter(weights=bundle)._net._net, OnnxNet)
+    assert read_onnx(replace(PCONV, onnx_sha256={})) is None
 
 
 def test_a_net_of_another_bundle_is_left_alone(shipped_copy):
     bundle = shipped_copy(PCONV)
-    assert read_onnx(bundle)
-    shutil.copy(SUBJECT, bundle)
-    assert read_onnx(bundle) is None
+    assert read_onnx(PCONV)
+    assert read_onnx(replace(PCONV, sha256=sha256_of(SUBJECT_FILE))) is None
     onnx_file(bundle).unlink()
-    assert read_onnx(bundle) is None
+    assert read_onnx(PCONV) is None
 
 
 def test_parts_go_together_or_not_at_all(shipped_copy):
     bundle = shipped_copy(CLICK_NET, *PARTS)
-    assert len(read_onnx(bundle, *PARTS)) == 2
+    assert len(read_onnx(CLICK_NET, *PARTS)) == 2
     onnx_file(bundle, PARTS[1]).unlink()
-    assert read_onnx(bundle, *PARTS) is None
+    assert read_onnx(CLICK_NET, *PARTS) is None
 
 
 def test_without_onnx_runtime_keras_reads_the_bundle(monkeypatch):
@@ -132,7 +138,7 @@ def test_without_onnx_runtime_keras_reads_the_bundle(monkeypatch):
 @pytest.mark.parametrize("damage", [b"", b"not a net", "half"])
 def test_a_damaged_file_is_told_in_one_line(tmp_path, damage):
     file = tmp_path / "net.onnx"
-    whole = onnx_file(PCONV).read_bytes()
+    whole = onnx_file(PCONV_FILE).read_bytes()
     file.write_bytes(whole[: len(whole) // 2] if damage == "half" else damage)
     with pytest.raises(WeightsError, match="is damaged") as told:
         OnnxNet(file)
@@ -140,19 +146,18 @@ def test_a_damaged_file_is_told_in_one_line(tmp_path, damage):
 
 
 def test_one_wrong_bit_in_what_ships_is_told(shipped_copy):
-    bundle = shipped_copy(PCONV)
-    assert read_onnx(bundle)
-    file = onnx_file(bundle)
+    file = onnx_file(shipped_copy(PCONV))
+    assert read_onnx(PCONV)
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(WeightsError, match="is damaged or another file"):
-        read_onnx(bundle)
+        read_onnx(PCONV)
 
 
 def test_arrays_that_the_net_does_not_take_are_refused():
     with pytest.raises(ValueError, match="zip"):
-        OnnxNet(onnx_file(PCONV))([np.zeros((1, 32, 32, 3), np.float32)])
+        OnnxNet(onnx_file(PCONV_FILE))([np.zeros((1, 32, 32, 3), np.float32)])
 
 
 def test_the_default_erase_loads_neither_keras_nor_tensorflow(tmp_path):
@@ -174,8 +179,9 @@ def test_too_little_memory_for_a_pass_is_a_memory_error_and_prints_nothing(mib):
 import re, resource
 from pathlib import Path
 import numpy as np
+from weights import WEIGHTS
 from weights.onnx_nets import read_onnx
-(net,) = read_onnx(Path({str(PCONV)!r}))
+(net,) = read_onnx(WEIGHTS["pconv-small"])
 inputs = [np.zeros((1, 4096, 4096, 3), np.float32), np.ones((1, 4096, 4096, 1), np.float32)]
 taken = int(re.search(r"VmData:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (taken + {mib} * 2**20,) * 2)
@@ -214,8 +220,8 @@ def test_nets_that_only_pytorch_runs_have_none():
 
 
 def test_the_segmenter_answers_the_same_by_both(tmp_path):
-    lone = tmp_path / CLICK_NET.name
-    shutil.copy(CLICK_NET, lone)  # nothing beside it: Keras
+    lone = tmp_path / CLICK_NET.file
+    shutil.copy(CLICK_NET_FILE, lone)  # nothing beside it: Keras
     from segment.base import Click
 
     photo = np.full((120, 160, 3), 90, np.uint8)
