@@ -92,9 +92,10 @@ def _run(name: str, words: Sequence[str]) -> bool:
         print(f"{name}: took longer than {LIMIT_S} s, stopped", file=sys.stderr)
         return False
     finally:
-        with contextlib.suppress(ProcessLookupError):  # all of them have ended
-            if hasattr(os, "killpg"):
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):  # all of them have ended
                 os.killpg(process.pid, signal.SIGKILL)
+        else:
             process.kill()
         process.wait()
 

@@ -17,7 +17,7 @@ from inpaint import load_inpainter
 from inpaint.base import Image, Inpainter, Mask, check_hole
 from inpaint.giving_up import go_on
 from inpaint.hole_crop import fill_by_crops
-from inpaint.patch_loops import PATCH_RADIUS_PX
+from inpaint.patch_loops import PATCH_RADIUS_PX, SIDE_PX
 from inpaint.patch_search import Level
 
 TEXTURE_WEIGHT = 20.0  # of squared mean gradients beside squared colours, both in 0..255; 2 leaves fills too smooth
@@ -106,7 +106,7 @@ def _level(guide: Image, hole: Mask, texture: NDArray[np.uint8], pool: Executor,
     if not sources.any():
         return None
     # The fill's local mean is what a patch is asked to keep; its missing texture is not.
-    guide_mean = np.asarray(cv2.blur(guide, (2 * PATCH_RADIUS_PX + 1,) * 2), np.uint8)
+    guide_mean = np.asarray(cv2.blur(guide, (SIDE_PX,) * 2), np.uint8)
     features = np.concatenate([guide, cv2.resize(texture, hole.shape[::-1])], axis=2)
     return Level(features, guide_mean, hole, _dilate(hole), sources, pool, seed)
 
@@ -170,7 +170,7 @@ def _dilate(mask: Mask, radius: int = PATCH_RADIUS_PX) -> Mask:
 
 def _shrink(known: Mask) -> Mask:
     """The centres of patches that lie wholly on the photo and are wholly known."""
-    square = np.ones((2 * PATCH_RADIUS_PX + 1,) * 2, np.uint8)
+    square = np.ones((SIDE_PX,) * 2, np.uint8)
     return cv2.erode(known.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0).view(bool)
 
 

@@ -94,8 +94,7 @@ class Level:
         """
         at = np.ravel_multi_index(tuple(self.matches[self.targets].T), self._sources.shape)
         uses = np.bincount(at, minlength=self._sources.size).reshape(self._sources.shape).astype(np.float32)
-        side = 2 * patch_loops.PATCH_RADIUS_PX + 1
-        uses = np.asarray(cv2.blur(uses, (side, side), borderType=cv2.BORDER_CONSTANT), np.float32)
+        uses = np.asarray(cv2.blur(uses, (patch_loops.SIDE_PX,) * 2, borderType=cv2.BORDER_CONSTANT), np.float32)
         fair = max(1.0, len(at) / np.count_nonzero(self._sources))  # of a source: once is a copy as it stands
         usual = float(np.percentile(distances[self.targets], 75))
         return np.clip(uses / np.float32(fair) - 1, 0, MOST_USES) * np.float32(REPEATING * usual)

@@ -17,7 +17,7 @@ from pipeline.film import CODECS, is_video
 from pipeline.inputs import InputError, Task, plan
 from pipeline.job import Job, Outcome, check_target
 from pipeline.many import check_running, run_all
-from pipeline.models import Models, constructor_options, main_subject
+from pipeline.models import Models, main_subject
 from pipeline.photo import Pixels
 from pipeline.remote import Place, Url
 from pipeline.selection import Pick
@@ -123,14 +123,14 @@ def run_masks(args: argparse.Namespace) -> int:
     may_add = args.overwrite or args.skip_existing or (args.journal or journal_file(args.out)).exists()
     if not may_add and not args.dry_run and file.exists():
         raise FileExistsError(in_the_way(file))
-    if not args.dry_run:
-        _annotated_earlier(file, overwrite=args.overwrite)  # what cannot be added to is said before any work
+    # Before any work: what cannot be added to is said at once.
+    earlier = [] if args.dry_run else _annotated_earlier(file, overwrite=args.overwrite)
     outcomes, code = _run(args, pick, Masks())
     annotated = [outcome.annotated for outcome in outcomes if outcome.annotated]
     if annotated:
         names = {photo.file_name for photo in annotated}
         # The masks of photos that were left alone this time are still there: so are their annotations.
-        kept = [photo for photo in _annotated_earlier(file, overwrite=args.overwrite) if photo.file_name not in names]
+        kept = [photo for photo in earlier if photo.file_name not in names]
         write_bytes(file, json.dumps(document([*kept, *annotated])).encode(), overwrite=True)
     return code
 
@@ -312,9 +312,7 @@ def _models(args: argparse.Namespace, pick: Pick) -> Models:
         needed.append((SEGMENTERS, args.segmenter or (main_subject() if subject else "auto")))
     if args.command == "erase":
         needed.append((INPAINTERS, models.inpainter))
-    if args.device and not any("device" in constructor_options(*part) for part in needed):
-        names = " and ".join(name for _, name in needed) or "what is used here"
-        raise ValueError(f"--device {args.device} would have no effect: {names} has no net to run on it")
+    models.check_device_is_used(needed)
     return models
 
 

@@ -207,6 +207,11 @@ def file_state(path: Place | None) -> tuple[int, int] | str | None:
     return (state.st_size, state.st_mtime_ns) if state else None
 
 
+def state_in_place(task: Task) -> tuple[int, int] | str | None:
+    """The state of a photo that its result will overwrite, by which that is known to have happened; None of others."""
+    return file_state(task.source) if task.is_in_place else None
+
+
 def _plain(value: object) -> object:
     if isinstance(value, np.ndarray):  # repr would leave most of it out
         return value.shape, hashlib.sha256(value.tobytes()).hexdigest()

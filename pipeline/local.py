@@ -19,7 +19,7 @@ from pipeline import image_io
 from pipeline.atomic import remove_partials
 from pipeline.inputs import Task
 from pipeline.job import Job, Outcome, failure, taken_as_done
-from pipeline.journal import file_state
+from pipeline.journal import state_in_place
 from pipeline.machine import cores, gpus
 from pipeline.photo import PhotoError
 from pipeline.remote import Place
@@ -115,8 +115,7 @@ class Workers:
             self._send(min(room, key=lambda worker: len(worker.flying)), waiting.take(), cost)
 
     def _send(self, worker: _Worker, task: Task, cost: int) -> None:
-        before = file_state(task.source) if task.is_in_place else None
-        worker.flying[task.target] = task, cost, before
+        worker.flying[task.target] = task, cost, state_in_place(task)
         with contextlib.suppress(OSError):  # it has just died: `_listen` finds that, and the task with it
             worker.connection.send(task)
 
@@ -162,7 +161,7 @@ class Workers:
         lost, saved = [], []
         for task, _, before in worker.flying.values():
             remove_partials(task.target)
-            if task.is_in_place and file_state(task.source) != before:
+            if state_in_place(task) not in (None, before):
                 saved.append(taken_as_done(task))
             else:
                 lost.append(replace(task, overwrite=True))  # a result would be its own

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from importlib import import_module
@@ -72,12 +72,14 @@ class Models:
         self._check_options(segmenter)
         if self.device:
             check_device(self.device)
-            known = constructor_options(SEGMENTERS, segmenter) | constructor_options(INPAINTERS, self.inpainter)
-            if "device" not in known:
-                raise ValueError(
-                    f"--device {self.device} would have no effect: {segmenter} and {self.inpainter} "
-                    "have no net to run on it"
-                )
+            self.check_device_is_used([(SEGMENTERS, segmenter), (INPAINTERS, self.inpainter)])
+
+    def check_device_is_used(self, needed: Sequence[tuple[Mapping[str, str], str]]) -> None:
+        """Raises ValueError if a device was asked for and none of the needed models, by registry and name, has one."""
+        if self.device and not any("device" in constructor_options(*part) for part in needed):
+            names = " and ".join(name for _, name in needed) or "what is used here"
+            have = "have" if len(needed) > 1 else "has"
+            raise ValueError(f"--device {self.device} would have no effect: {names} {have} no net to run on it")
 
     def _segmenter(self, name: str) -> Segmenter:
         self._check_options(name)

@@ -26,7 +26,7 @@ import ray.exceptions
 from pipeline.atomic import remove_partials
 from pipeline.inputs import Task
 from pipeline.job import Job, Outcome, attempt, failure, load_models, taken_as_done
-from pipeline.journal import file_state
+from pipeline.journal import state_in_place
 from pipeline.local import WorkerError
 from pipeline.selection import Pick
 from weights import WeightsError
@@ -85,7 +85,7 @@ class RayWorkers:
         # Its handle keeps it alive; it takes no core from the photos.
         begun = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Begun).remote()
         rows = [
-            {"number": number, "task": pickle.dumps((_absolute(task), _state_before(task)))}
+            {"number": number, "task": pickle.dumps((_absolute(task), state_in_place(task)))}
             for number, task in enumerate(tasks)
         ]
         actor: Any = PhotoActor  # Ray's types know functions alone
@@ -132,7 +132,7 @@ class PhotoActor:
         times = ray.get(self._begun.count.remote(row["number"]))
         if times > 1:
             remove_partials(task.target)  # of the worker that was lost with it
-            if _state_before(task) != before:
+            if state_in_place(task) not in (None, before):
                 return {"number": row["number"], "outcome": pickle.dumps(taken_as_done(task))}
         if times > _TRIES:
             error = WorkerError(f"its Ray worker died, {_TRIES} times")
@@ -146,11 +146,6 @@ class PhotoActor:
 
 def _load(job_and_example: bytes) -> None:
     load_models(*pickle.loads(job_and_example))
-
-
-def _state_before(task: Task) -> object:
-    """By which a photo that is to be overwritten is known not to be yet."""
-    return file_state(task.source) if task.is_in_place else None
 
 
 def _absolute(task: Task) -> Task:

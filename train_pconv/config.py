@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.options import command_words, option
+from training.options import check_counts, command_words, option
 
 LABEL_IMAGES = ("masks/*", "*/masks/*")  # where they usually lie, beside the photos: no photos themselves
 
@@ -134,9 +134,7 @@ class TrainConfig:
         if self.perceptual == "vgg19-conv3" and not self.vgg_weights:
             raise ValueError("--perceptual vgg19-conv3 needs --vgg-weights FILE (the .npz with its five layers)")
         counted = ("batch", "steps_per_epoch", "workers", "prefetch", "log_every", "save_every")
-        for name in (*counted, "validation_photos", "panel_photos"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
+        check_counts(self, (*counted, "validation_photos", "panel_photos"))
 
 
 # Validation scores of two runs can be compared only where these agree.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from train_pconv.config import TrainConfig, command_of
 from training.card import Sets, data_lines, data_sets
 from training.checkpoint import CONFIG_FILE, write_whole
 from training.options import read_config
+from weights import WeightsError, sha256_of
 
 _COLUMNS = ("photos", "l1_percent", "psnr", "ssim", "psnr_hole", "ssim_hole", "texture", "texture_median")
 
@@ -53,7 +53,7 @@ def export(options: argparse.Namespace) -> str:
     net = pconv_unet.read_pconv(source)
     out.parent.mkdir(parents=True, exist_ok=True)
     pconv_unet.write_pconv(out, net, net_config, extra)
-    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    digest = sha256_of(out)
 
     folder = out.parent.parent / "cards" if out.parent.name == "files" else out.parent
     path = Path(options.card) if options.card else folder / f"{out.stem}.md"
@@ -152,8 +152,6 @@ def _shown_name(name: str, stem: str, measured: Path) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns the exit status: 0, or 1 after one line that says what is wrong."""
     options = parse(arguments)
-    from weights import WeightsError
-
     try:
         export(options)
     except (ValueError, OSError, WeightsError) as error:

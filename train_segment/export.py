@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ from train_segment.recipes import RECIPES
 from training.card import Sets, data_lines, data_sets
 from training.checkpoint import CONFIG_FILE, write_whole
 from training.options import read_config
-from weights import WeightsError
+from weights import WeightsError, sha256_of
 from weights.bundle import read_bundle, write_bundle
 
 
@@ -60,7 +59,7 @@ def export(options: argparse.Namespace) -> str:
     config, arrays = read_bundle(run / f"{options.checkpoint}.npz")
     out.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(out, config, arrays)
-    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    digest = sha256_of(out)
     folder = out.parent.parent / "cards" if out.parent.name == "files" else out.parent
     path = Path(options.card) if options.card else folder / f"{out.stem}.md"
     count = sum(array.size for array in arrays.values())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segment.base import Image
 from train_segment.data import Labelled
-from training.options import option
+from training.options import check_counts, option
 from training.report import Shown
 from training.schedule import DECAYS
 
@@ -104,9 +104,7 @@ class Recipe:
         if self.rate <= 0:
             raise ValueError(f"--rate must be above 0, got {self.rate}")
         counted = ("batch", "epochs", "steps_per_epoch", "workers", "prefetch", "save_every", "log_every")
-        for name in (*counted, "validation_photos", "panel_photos"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
+        check_counts(self, (*counted, "validation_photos", "panel_photos"))
 
     def task(self, labelled: Labelled, training: Sequence[int], held_out: Sequence[int]) -> Task:
         """The work: the numbers of the photos to train on and of those kept out. Keras loads here.

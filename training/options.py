@@ -25,6 +25,13 @@ def option(default: Any, text: str, choices: Sequence[str] | None = None, *, met
     return field(default=default, metadata={"help": text, "choices": choices, "metavar": metavar})
 
 
+def check_counts(config: Any, names: Sequence[str]) -> None:
+    """Raises ValueError for the first of these fields that is not 1 or more."""
+    for name in names:
+        if (value := getattr(config, name)) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be 1 or more, got {value}")
+
+
 def add_arguments(parser: argparse.ArgumentParser, config: Any) -> None:
     """Adds one option a field. config: an instance or the class; help shows its values.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.options import option
+from training.options import check_counts, option
 from training.schedule import DECAYS
 
 
@@ -77,6 +77,5 @@ class MaskRCNNRecipe:
             raise ValueError(f"--crop-px must be a multiple of 32, 64 or more, got {self.crop_px}")
         if self.rate <= 0 or self.clip_norm <= 0:
             raise ValueError("--rate and --clip-norm must be above 0")
-        for name in ("min_objects", "batch", "epochs", "steps_per_epoch", "validate_every", "rois", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} must be 1 or more, got {getattr(self, name)}")
+        counted = ("min_objects", "batch", "epochs", "steps_per_epoch", "validate_every", "rois", "log_every")
+        check_counts(self, counted)
